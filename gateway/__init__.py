@@ -1,0 +1,1 @@
+"""Lastmile: the gateway. It never names an adapter; they arrive by entry point."""

@@ -1,0 +1,1 @@
+"""Orders: our promises to recipients, and the only writer of their state."""
