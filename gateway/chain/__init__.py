@@ -1,0 +1,1 @@
+"""The chain: log scan, cursor, reorgs, finality, deposit addresses. web3 lives here and nowhere else."""

@@ -1,0 +1,1 @@
+"""The ledger: accounts, posting templates, balances. Append-only and balanced by the database itself."""

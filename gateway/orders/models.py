@@ -1,0 +1,91 @@
+"""Tables of orders. Only advance() writes `state`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Integer
+from sqlmodel import Field, SQLModel
+
+from gateway.db.columns import bigint, document, moment, text
+
+
+class Order(SQLModel, table=True):
+    """Our promise to one recipient. What was promised stands in its quote."""
+
+    __tablename__ = "orders"
+
+    id: str = text(primary_key=True)
+    partner_id: str | None = text(default=None, foreign_key="partners.id")
+    quote_id: str = text(unique=True, foreign_key="quotes.id")
+    tracking_token: str = text(unique=True)
+    """Opens the tracking page: random, never shown in lists."""
+    state: str = text()
+    version: int = Field(sa_type=Integer)
+    """Number of steps taken."""
+    due_at: datetime | None = moment(default=None)
+    """When a worker has to look at it next; None: nothing is due."""
+    deposit_address: str = text(foreign_key="deposit_addresses.address")
+    refund_address: str | None = text(default=None)
+    reference: str | None = text(default=None)
+    """The partner's own reference."""
+    details: dict[str, Any] = document(default_factory=dict)
+    """The partner's metadata, given back as it came."""
+    created_at: datetime = moment()
+    updated_at: datetime = moment()
+
+
+class Recipient(SQLModel, table=True):
+    """Whom an order pays: personal data, kept apart from orders and ledger so that it can be erased alone."""
+
+    __tablename__ = "recipients"
+
+    order_id: str = text(primary_key=True, foreign_key="orders.id")
+    name: str = text(repr=False)
+    account: str = text(repr=False)
+    """Phone number in E.164, CLABE, IBAN: as the quote's method has it."""
+
+
+class OrderEvent(SQLModel, table=True):
+    """A step that an order took and its cause. Append-only; a cause acts once."""
+
+    __tablename__ = "order_events"
+
+    id: int | None = bigint(default=None, primary_key=True)
+    order_id: str = text(foreign_key="orders.id")
+    version: int = Field(sa_type=Integer)
+    event: str = text()
+    from_state: str = text()
+    to_state: str = text()
+    cause: str = text()
+    data: dict[str, Any] = document(default_factory=dict)
+    at: datetime = moment()
+
+
+class OutboxMessage(SQLModel, table=True):
+    """News for the outside, written in the transaction of the step it tells of."""
+
+    __tablename__ = "outbox"
+
+    id: int | None = bigint(default=None, primary_key=True)
+    order_id: str = text(foreign_key="orders.id")
+    kind: str = text()
+    payload: dict[str, Any] = document(default_factory=dict)
+    created_at: datetime = moment()
+    published_at: datetime | None = moment(default=None)
+
+
+class Incident(SQLModel, table=True):
+    """Something that must not happen did, and a person has to look. The same cause opens one incident."""
+
+    __tablename__ = "incidents"
+
+    id: int | None = bigint(default=None, primary_key=True)
+    cause: str = text(unique=True)
+    kind: str = text()
+    order_id: str | None = text(default=None)
+    detail: dict[str, Any] = document(default_factory=dict)
+    opened_at: datetime = moment()
+    closed_at: datetime | None = moment(default=None)
+    closed_by: str | None = text(default=None)

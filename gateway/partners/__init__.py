@@ -1,0 +1,1 @@
+"""Partners: clients and their tokens."""

@@ -1,0 +1,1 @@
+"""Pricing: rate sources, their consensus, quotes."""

@@ -1,0 +1,1 @@
+"""Routing: which rails can pay an order, and which is asked."""
