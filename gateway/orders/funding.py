@@ -1,0 +1,262 @@
+"""Book deposits: what the chain saw becomes steps of orders and money on the ledger. Nothing that arrived is dropped."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from gateway.db.session import transaction, wake
+from gateway.ledger.post import Entry, Transfer, post
+from gateway.money import Asset, Money
+from gateway.orders.advance import Move, advance
+from gateway.orders.states import E, S
+
+SET = 100
+"""Deposits booked in one transaction."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """A deposit whose status has changed since it was last booked."""
+
+    chain_id: int
+    tx_hash: str
+    log_index: int
+    block_hash: str
+    block_time: datetime
+    amount: Money
+    status: str
+    booked: str | None
+
+    @property
+    def cause(self) -> str:
+        """The deposit's identity as a cause."""
+        return f"deposit:{self.chain_id}:{self.tx_hash}:{self.log_index}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What an order is owed and has, as far as its deposits go."""
+
+    order_id: str
+    state: S
+    due: Money
+    """What its quote asks for."""
+    has: Money
+    """Final deposits that count for it."""
+    expires_at: datetime
+    live: int
+    """Its deposits in the quoted asset that are in the chain, final or not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Booking:
+    """What to write for one sighting: steps in this order, and entries beside them."""
+
+    moves: tuple[Move, ...] = ()
+    entries: tuple[Entry, ...] = ()
+    after: Standing
+
+
+def book(standing: Standing, seen: Sighting, *, least: Money | None, now: datetime) -> Booking:
+    """Decide about one deposit, without I/O.
+
+    A deposit counts for the order if it is in the quoted asset, at least `least` (dust can't move an order) and arrives
+    while the order waits for money: the first one, and top-ups of one that was too small. Whether it is in time is judged
+    by its block's time. All else is kept for its sender as unallocated.
+    """
+    counts = seen.amount.asset == standing.due.asset and (least is None or least <= seen.amount)
+    if seen.status == "final":
+        return _book_final(standing, seen, now=now) if counts else _keep(standing, seen)
+    if not counts:
+        return Booking(after=standing)
+    if seen.status == "seen":
+        return _book_seen(standing, seen)
+    return _book_orphaned(standing, seen)
+
+
+def _book_seen(standing: Standing, seen: Sighting) -> Booking:
+    if standing.state not in (S.AWAITING_DEPOSIT, S.EXPIRED):
+        return Booking(after=standing)
+    # The block's hash is part of the cause: after a reorganisation the same deposit is seen anew.
+    move = Move(order_id=standing.order_id, event=E.DEPOSIT_SEEN, cause=f"{seen.cause}:seen:{seen.block_hash}")
+    return Booking(moves=(move,), after=replace(standing, state=S.CONFIRMING))
+
+
+def _book_orphaned(standing: Standing, seen: Sighting) -> Booking:
+    if standing.state is not S.CONFIRMING or standing.live:
+        return Booking(after=standing)
+    move = Move(
+        order_id=standing.order_id,
+        event=E.DEPOSIT_DROPPED,
+        cause=f"{seen.cause}:dropped:{seen.block_hash}",
+        due_at=standing.expires_at,
+    )
+    return Booking(moves=(move,), after=replace(standing, state=S.AWAITING_DEPOSIT))
+
+
+def _book_final(standing: Standing, seen: Sighting, *, now: datetime) -> Booking:
+    first = _book_seen(standing, seen)
+    standing = first.after
+    in_time = seen.block_time < standing.expires_at
+    if standing.state is S.CONFIRMING:
+        return _judge_first(standing, seen, first.moves, in_time=in_time, now=now)
+    if standing.state is S.HELD and in_time and standing.has.units < standing.due.units:
+        return _top_up(standing, seen, now=now)
+    return _keep(standing, seen)
+
+
+def _judge_first(standing: Standing, seen: Sighting, before: tuple[Move, ...], *, in_time: bool, now: datetime) -> Booking:
+    enough = standing.due <= seen.amount
+    funds = standing.due if enough else seen.amount
+    data = {
+        "funds": str(funds.units),
+        "unallocated": str((seen.amount - funds).units),
+        "deposit": seen.cause,
+    }
+    if enough and in_time:
+        event, state, due_at = E.DEPOSIT_FINAL, S.FUNDED, now
+    else:
+        data["reason"] = "underpaid" if in_time else "late"
+        event, state, due_at = E.DEPOSIT_MISMATCHED, S.HELD, None
+    move = Move(order_id=standing.order_id, event=event, cause=f"{seen.cause}:final", data=data, due_at=due_at)
+    return Booking(moves=(*before, move), after=replace(standing, state=state, has=funds))
+
+
+def _top_up(standing: Standing, seen: Sighting, *, now: datetime) -> Booking:
+    missing = standing.due - standing.has
+    funds = min(missing, seen.amount)
+    chain, own = f"chain:{seen.chain_id}", f"order:{standing.order_id}"
+    entry = Entry(
+        seen.cause,
+        "top_up_received",
+        (Transfer(chain, f"{own}:funds", funds), Transfer(chain, f"{own}:unallocated", seen.amount - funds)),
+        standing.order_id,
+    )
+    after = replace(standing, has=standing.has + funds)
+    if after.has < after.due:
+        return Booking(entries=(entry,), after=after)
+    move = Move(order_id=standing.order_id, event=E.HOLD_LIFTED, cause=f"{seen.cause}:topped_up", due_at=now)
+    return Booking(moves=(move,), entries=(entry,), after=replace(after, state=S.FUNDED))
+
+
+def _keep(standing: Standing, seen: Sighting) -> Booking:
+    transfer = Transfer(f"chain:{seen.chain_id}", f"order:{standing.order_id}:unallocated", seen.amount)
+    return Booking(entries=(Entry(seen.cause, "unallocated", (transfer,), standing.order_id),), after=standing)
+
+
+_CLAIM = text("""
+SELECT chain_id, tx_hash, log_index, owner AS order_id
+FROM deposits JOIN deposit_addresses USING (address)
+WHERE booked IS DISTINCT FROM status
+ORDER BY block_number, log_index
+LIMIT :most
+FOR UPDATE OF deposits SKIP LOCKED
+""")
+_LOCK_ORDERS = text("SELECT FROM orders WHERE id = ANY(:ids) ORDER BY id FOR UPDATE")
+# Read after the locks are held, so that nothing here can change under our hands.
+_READ = text("""
+SELECT d.*, o.id AS order_id, o.state, q.send_asset, q.send_units, q.expires_at,
+    a.decimals, send.decimals AS send_decimals,
+    COALESCE((SELECT units FROM balances WHERE account = 'order:' || o.id || '\\:funds' AND asset = q.send_asset), 0) AS has,
+    (SELECT count(*) FROM deposits AS l
+     WHERE l.address = d.address AND l.asset = q.send_asset AND l.status <> 'orphaned') AS live
+FROM deposits AS d
+JOIN deposit_addresses AS w USING (address)
+JOIN orders AS o ON o.id = w.owner
+JOIN quotes AS q ON q.id = o.quote_id
+JOIN assets AS a ON a.code = d.asset
+JOIN assets AS send ON send.code = q.send_asset
+WHERE (d.chain_id, d.tx_hash, d.log_index) IN (
+    SELECT * FROM unnest(CAST(:chains AS bigint[]), CAST(:hashes AS text[]), CAST(:indexes AS integer[])))
+ORDER BY d.block_number, d.log_index
+""")
+_BOOKED = text("""
+UPDATE deposits SET booked = b.status FROM unnest(
+    CAST(:chains AS bigint[]), CAST(:hashes AS text[]), CAST(:indexes AS integer[]), CAST(:statuses AS text[])
+) AS b (chain_id, tx_hash, log_index, status)
+WHERE (deposits.chain_id, deposits.tx_hash, deposits.log_index) = (b.chain_id, b.tx_hash, b.log_index)
+""")
+
+
+async def book_deposits(engine: AsyncEngine, *, least: Mapping[str, Money], now: datetime) -> int:
+    """Book one set of deposits. `least` gives the smallest amount that counts, per asset code. Returns how many."""
+    async with transaction(engine) as connection:
+        claimed = (await connection.execute(_CLAIM, {"most": SET})).all()
+        if not claimed:
+            return 0
+        await connection.execute(_LOCK_ORDERS, {"ids": sorted({row.order_id for row in claimed})})
+        keys = {
+            "chains": [row.chain_id for row in claimed],
+            "hashes": [row.tx_hash for row in claimed],
+            "indexes": [row.log_index for row in claimed],
+        }
+        rows = (await connection.execute(_READ, keys)).all()
+        bookings = _book_all(rows, least=least, now=now)
+        # Money first: a top-up has to be there before the step that relies on it.
+        await post(connection, entries=[entry for booking in bookings for entry in booking.entries], now=now)
+        for wave in _waves(move for booking in bookings for move in booking.moves):
+            await advance(connection, moves=wave, now=now)
+        await connection.execute(_BOOKED, {**_keys(rows), "statuses": [row.status for row in rows]})
+        await wake(connection, "orders")
+        return len(rows)
+
+
+def _keys(rows: Sequence[Row[tuple[object, ...]]]) -> dict[str, list[object]]:
+    return {
+        "chains": [row.chain_id for row in rows],
+        "hashes": [row.tx_hash for row in rows],
+        "indexes": [row.log_index for row in rows],
+    }
+
+
+def _book_all(rows: Sequence[Row[tuple[object, ...]]], *, least: Mapping[str, Money], now: datetime) -> list[Booking]:
+    standings: dict[str, Standing] = {}
+    bookings = []
+    for row in rows:
+        standing = standings.get(row.order_id) or _standing(row)
+        seen = _sighting(row)
+        booking = book(standing, seen, least=least.get(seen.amount.asset.code), now=now)
+        standings[row.order_id] = booking.after
+        bookings.append(booking)
+    return bookings
+
+
+def _standing(row: Row[tuple[object, ...]]) -> Standing:
+    asset = Asset(row.send_asset, row.send_decimals)
+    return Standing(
+        order_id=row.order_id,
+        state=S(row.state),
+        due=Money(int(row.send_units), asset),
+        has=Money(int(row.has), asset),
+        expires_at=row.expires_at,
+        live=row.live,
+    )
+
+
+def _sighting(row: Row[tuple[object, ...]]) -> Sighting:
+    return Sighting(
+        chain_id=row.chain_id,
+        tx_hash=row.tx_hash,
+        log_index=row.log_index,
+        block_hash=row.block_hash,
+        block_time=row.block_time,
+        amount=Money(int(row.units), Asset(row.asset, row.decimals)),
+        status=row.status,
+        booked=row.booked,
+    )
+
+
+def _waves(moves: Iterable[Move]) -> list[list[Move]]:
+    """Moves in sets with at most one per order, each order's in its own sequence."""
+    waves: defaultdict[int, list[Move]] = defaultdict(list)
+    taken: defaultdict[str, int] = defaultdict(int)
+    for move in moves:
+        waves[taken[move.order_id]].append(move)
+        taken[move.order_id] += 1
+    return [waves[number] for number in sorted(waves)]

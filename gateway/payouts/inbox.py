@@ -1,0 +1,110 @@
+"""The inbox of rail callbacks: stored before they are answered, handled once, at our own pace."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from gateway.clock import Clock
+from gateway.db.session import transaction, wake
+from gateway.offramp import CallbackRequest, CallsBack, ForgedCallback
+from gateway.payouts.rails import Rails
+from gateway.payouts.record import News, record
+
+SET = 100
+
+_STORE = text("""
+INSERT INTO callbacks (adapter, event_id, attempt_id, label, headers, body, received_at)
+VALUES (:adapter, :event_id, :attempt_id, :label, CAST(:headers AS jsonb), :body, :received_at)
+ON CONFLICT (adapter, event_id) DO NOTHING
+RETURNING id
+""")
+_CLAIM = text("""
+SELECT * FROM callbacks WHERE handled_at IS NULL AND adapter = ANY(:adapters) ORDER BY id LIMIT :most
+FOR UPDATE SKIP LOCKED
+""")
+_HANDLED = text("""
+UPDATE callbacks AS c SET handled_at = :now, result = n.result
+FROM unnest(CAST(:ids AS bigint[]), CAST(:results AS text[])) AS n (id, result) WHERE c.id = n.id
+""")
+# The doorbell: ask at once. A lease that someone holds stays theirs; they are asking already.
+_RING = text("UPDATE attempts SET due_at = :now WHERE id = ANY(:ids) AND closed_at IS NULL AND outcome <> 'sending'")
+KEPT_HEADERS = frozenset({"content-type", "user-agent", "x-forwarded-for", "date"})
+"""Headers stored with a callback; the rest could carry secrets."""
+
+
+async def store(connection: AsyncConnection, *, adapter: str, event_id: str, request: CallbackRequest) -> bool:
+    """Put a callback into the inbox, in the caller's transaction. Returns whether it was new."""
+    result = await connection.execute(
+        _STORE,
+        {
+            "adapter": adapter,
+            "event_id": event_id,
+            "attempt_id": request.attempt_id,
+            "label": request.label,
+            "headers": json.dumps({k: v for k, v in request.headers.items() if k in KEPT_HEADERS}),
+            "body": request.body,
+            "received_at": request.received_at,
+        },
+    )
+    new = result.first() is not None
+    if new:
+        await wake(connection, "callbacks")
+    return new
+
+
+async def handle_callbacks(engine: AsyncEngine, *, rails: Rails, clock: Clock) -> int:
+    """Handle one set of stored callbacks: proof is recorded, all else rings the doorbell. Returns how many."""
+    now = clock()
+    async with transaction(engine) as connection:
+        rows = (await connection.execute(_CLAIM, {"adapters": list(rails), "most": SET})).all()
+        if not rows:
+            return 0
+        read = [(row, _read(row, rails)) for row in rows]
+        # One piece of news per attempt and set: a second one is handled in the next.
+        proofs: dict[str, News] = {}
+        later: set[int] = set()
+        for row, outcome in read:
+            if isinstance(outcome, News):
+                if outcome.attempt_id in proofs:
+                    later.add(row.id)
+                else:
+                    proofs[outcome.attempt_id] = outcome
+        await record(connection, news=list(proofs.values()), now=now)
+        rung = [row.attempt_id for row, outcome in read if outcome == "rang"]
+        await connection.execute(_RING, {"now": now, "ids": rung})
+        await _mark(connection, [(row, outcome) for row, outcome in read if row.id not in later], now=now)
+        if rung:
+            await wake(connection, "attempts")
+        return len(rows)
+
+
+def _read(row: Row[tuple[object, ...]], rails: Rails) -> News | str:
+    adapter = rails[row.adapter]
+    if not isinstance(adapter, CallsBack):
+        return "unexpected"
+    request = CallbackRequest(
+        attempt_id=row.attempt_id, label=row.label, headers=row.headers, body=row.body, received_at=row.received_at
+    )
+    try:
+        callback = adapter.read_callback(request)
+    except ForgedCallback:
+        return "forged"
+    return News(attempt_id=callback.attempt_id, report=callback.report) if callback.proof else "rang"
+
+
+async def _mark(
+    connection: AsyncConnection, handled: Sequence[tuple[Row[tuple[object, ...]], News | str]], *, now: datetime
+) -> None:
+    await connection.execute(
+        _HANDLED,
+        {
+            "now": now,
+            "ids": [row.id for row, _ in handled],
+            "results": [f"proof:{o.report.outcome}" if isinstance(o, News) else o for _, o in handled],
+        },
+    )

@@ -1,0 +1,34 @@
+"""The adapters in use, by the names that the configuration gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from gateway.offramp import Capabilities, Offramp
+
+
+@dataclass(frozen=True, slots=True)
+class Rails(Mapping[str, Offramp]):
+    """Adapters in the operator's order of preference. Owned by the composition root, which closes them."""
+
+    adapters: Mapping[str, Offramp]
+
+    def __getitem__(self, name: str) -> Offramp:
+        return self.adapters[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.adapters)
+
+    def __len__(self) -> int:
+        return len(self.adapters)
+
+    @property
+    def capabilities(self) -> dict[str, Capabilities]:
+        """What each can do."""
+        return {name: adapter.capabilities for name, adapter in self.adapters.items()}
+
+    async def close(self) -> None:
+        """Close every adapter's connections."""
+        for adapter in self.adapters.values():
+            await adapter.close()

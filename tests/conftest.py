@@ -1,0 +1,54 @@
+"""Fixtures that all tests share: a real PostgreSQL, and a freshly migrated database for each test."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from gateway.db.embedded import Server, start
+from gateway.db.migrate import migrate
+from gateway.db.session import make_engine
+
+TEMPLATE = "template_lastmile"
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for the whole run, with a migrated template."""
+    server = start(folder=tmp_path_factory.mktemp("postgres"))
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {TEMPLATE}")
+    migrate(server.url_for(TEMPLATE))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def database_url(postgres: Server) -> Iterator[str]:
+    """An empty, migrated database of this test's own."""
+    name = f"test_{next(_numbers)}"
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    yield postgres.url_for(name)
+    with psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    """Connections to that database."""
+    made = make_engine(database_url)
+    yield made
+    await made.dispose()
+
+
+@pytest.fixture
+def data_folder(tmp_path: Path) -> Path:
+    """A data folder of this test's own."""
+    return tmp_path / "data"
