@@ -1,0 +1,80 @@
+"""Deposit addresses without keys: computed here, deployed by the factory when it sweeps.
+
+The contracts are `contracts/ForwarderFactory.sol`; their compiled form lies beside it and is what every address is made
+of, so a changed byte there changes all addresses. CREATE2 is EIP-1014: the last 20 bytes of
+keccak256(0xff ++ deployer ++ salt ++ keccak256(init code)).
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib.resources import files
+
+from eth_abi.abi import encode
+from eth_hash.auto import keccak
+from eth_utils.address import is_address, to_canonical_address, to_checksum_address
+
+DEPLOYMENT_PROXY = "0x4e59b44847b379578588920cA78FbF26c0B4956C"
+"""The deterministic deployment proxy: it stands at this address on every EVM chain and makes CREATE2 of its call data."""
+
+SALT_BYTES = 32
+FACTORY_SALT = bytes(SALT_BYTES)
+
+NO_ADDRESS = "0x" + "00" * 20
+"""What the contracts take for the native coin, and refuse as treasury."""
+
+_SALT_DOMAIN = b"lastmile forwarder 1\x00"
+
+
+class NotATreasury(ValueError):
+    """The treasury of a factory must be an address that can hold coins."""
+
+    def __init__(self, treasury: str) -> None:
+        super().__init__(f'"{treasury}" cannot be a treasury: it must be an address of 40 hex digits, and not zero')
+
+
+def factory_address(*, treasury: str) -> str:
+    """Where the factory of `treasury` stands (EIP-55), on every chain alike. Raises `NotATreasury`."""
+    return _create2(DEPLOYMENT_PROXY, FACTORY_SALT, keccak(_factory_init_code(treasury)))
+
+
+def factory_deployment(*, treasury: str) -> tuple[str, bytes]:
+    """The transaction (to, data) that puts the factory in its place; anyone may send it. Raises `NotATreasury`.
+
+    It reverts where the factory already stands: ask for the code at `factory_address` first.
+    """
+    return DEPLOYMENT_PROXY, FACTORY_SALT + _factory_init_code(treasury)
+
+
+def forwarder_address(*, factory: str, salt: bytes) -> str:
+    """The deposit address (EIP-55) that belongs to a salt of 32 bytes."""
+    if len(salt) != SALT_BYTES:
+        raise ValueError(f"a salt has {SALT_BYTES} bytes, not {len(salt)}")
+    return _create2(factory, salt, _forwarder_init_code_hash())
+
+
+def salt_of(reference: str) -> bytes:
+    """The salt of whatever owns a deposit address, an order say: the same reference always gives the same address."""
+    return keccak(_SALT_DOMAIN + reference.encode())
+
+
+def _factory_init_code(treasury: str) -> bytes:
+    if not is_address(treasury) or to_checksum_address(treasury) == NO_ADDRESS:
+        raise NotATreasury(treasury)
+    return _bytecode("ForwarderFactory") + encode(["address"], [treasury])
+
+
+@cache
+def _forwarder_init_code_hash() -> bytes:
+    return keccak(_bytecode("Forwarder"))
+
+
+@cache
+def _bytecode(contract: str) -> bytes:
+    artifact = json.loads(files("gateway.chain.contracts").joinpath("ForwarderFactory.json").read_bytes())
+    return bytes.fromhex(artifact["contracts"][contract]["bytecode"].removeprefix("0x"))
+
+
+def _create2(deployer: str, salt: bytes, init_code_hash: bytes) -> str:
+    return to_checksum_address(keccak(b"\xff" + to_canonical_address(deployer) + salt + init_code_hash)[12:])

@@ -1,0 +1,177 @@
+"""Writes of the watcher. Each compares the cursor with what the caller saw and raises `Overtaken` if another moved it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import TextClause, insert, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.chain.logs import Transfer
+from gateway.chain.models import ChainBlock
+from gateway.chain.queries import Cursor
+from gateway.chain.reorg import Place
+from gateway.chain.wire import Header, NodeFault
+from gateway.db.session import wake
+from gateway.money import Asset
+
+
+class Overtaken(Exception):
+    """Another watcher has moved the cursor since it was read. The caller's transaction has to be rolled back."""
+
+
+class UnsettledDeposit(NodeFault):
+    """A log can't be written over the deposit that has its identity: that one stands, or an order still counts on it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scanned:
+    """What a step found: the cursor goes to `at`, all up to `final` can't change any more."""
+
+    at: Place
+    final: Place
+    blocks: Sequence[Header]
+    """Blocks to keep for finding reorganisations; every one above `final` has to be here or stored already."""
+    transfers: Sequence[Transfer] = ()
+    times: Mapping[int, datetime]
+    """Time of each block that `transfers` name."""
+
+
+_START = text("""
+INSERT INTO chain_cursors (chain_id, number, hash, finalized_number, finalized_hash, halted, updated_at)
+VALUES (:chain_id, :number, :hash, :number, :hash, NULL, :now) ON CONFLICT (chain_id) DO NOTHING
+""")
+# The row lock makes two watchers queue here; the second then finds the cursor elsewhere.
+_MOVE = text("""
+UPDATE chain_cursors
+SET number = :number, hash = :hash, finalized_number = :final_number, finalized_hash = :final_hash, updated_at = :now
+WHERE chain_id = :chain_id AND number = :was_number AND hash = :was_hash AND finalized_number = :was_final
+AND halted IS NULL
+""")
+_HALT = text("""
+UPDATE chain_cursors SET halted = :why, updated_at = :now
+WHERE chain_id = :chain_id AND number = :was_number AND hash = :was_hash AND finalized_number = :was_final
+AND halted IS NULL
+""")
+_FORGET_BELOW = text("DELETE FROM chain_blocks WHERE chain_id = :chain_id AND number < :number")
+_FORGET_ABOVE = text("DELETE FROM chain_blocks WHERE chain_id = :chain_id AND number > :number")
+
+# A log whose transaction was mined again has its old identity. It may only change whose or how much it is after the orders
+# took note that it was gone; else the old order would wait for ever for what has become another's.
+_PUT_DEPOSITS = text("""
+INSERT INTO deposits (chain_id, tx_hash, log_index, block_number, block_hash, block_time, asset, sender, address, units,
+    status, seen_at, updated_at)
+SELECT :chain_id, d.tx_hash, d.log_index, d.block_number, d.block_hash, d.block_time, d.asset, d.sender, d.address, d.units,
+    'seen', :now, :now
+FROM unnest(CAST(:tx_hash AS text[]), CAST(:log_index AS integer[]), CAST(:block_number AS bigint[]),
+    CAST(:block_hash AS text[]), CAST(:block_time AS timestamptz[]), CAST(:asset AS text[]), CAST(:sender AS text[]),
+    CAST(:address AS text[]), CAST(CAST(:units AS text[]) AS numeric[]))
+    AS d (tx_hash, log_index, block_number, block_hash, block_time, asset, sender, address, units)
+ON CONFLICT (chain_id, tx_hash, log_index) DO UPDATE
+SET block_number = excluded.block_number, block_hash = excluded.block_hash, block_time = excluded.block_time,
+    asset = excluded.asset, sender = excluded.sender, address = excluded.address, units = excluded.units,
+    status = 'seen', updated_at = excluded.updated_at
+WHERE deposits.status = 'orphaned' AND (deposits.booked IS DISTINCT FROM 'seen' OR
+    (deposits.asset, deposits.address, deposits.units) = (excluded.asset, excluded.address, excluded.units))
+""")
+_FINALIZE = text("""
+UPDATE deposits SET status = 'final', updated_at = :now
+WHERE chain_id = :chain_id AND status = 'seen' AND block_number <= :number
+""")
+_ORPHAN = text("""
+UPDATE deposits SET status = 'orphaned', updated_at = :now
+WHERE chain_id = :chain_id AND status = 'seen' AND block_number > :number
+""")
+
+
+async def start_cursor(connection: AsyncConnection, *, chain_id: int, header: Header, now: datetime) -> None:
+    """Put the first cursor on a final block. Raises `Overtaken` if there is one already."""
+    place = {"chain_id": chain_id, "number": header.number, "hash": header.hash, "now": now}
+    await _changed(connection, _START, place)
+    await _keep(connection, chain_id, [header])
+
+
+async def write_scanned(
+    connection: AsyncConnection, *, chain_id: int, was: Cursor, scanned: Scanned, assets: Mapping[str, Asset], now: datetime
+) -> int:
+    """Move the cursor, with blocks and deposits. `assets` by token address. Returns how many deposits changed.
+
+    Raises `Overtaken` and `UnsettledDeposit`.
+    """
+    await _move(connection, chain_id=chain_id, was=was, at=scanned.at, final=scanned.final, now=now)
+    await _keep(connection, chain_id, scanned.blocks)
+    await connection.execute(_FORGET_BELOW, {"chain_id": chain_id, "number": scanned.final.number})
+    changed = await _put_deposits(connection, chain_id, scanned, assets, now)
+    final = {"chain_id": chain_id, "number": scanned.final.number, "now": now}
+    changed += (await connection.execute(_FINALIZE, final)).rowcount
+    return await _told(connection, changed)
+
+
+async def rewind(connection: AsyncConnection, *, chain_id: int, was: Cursor, ancestor: Place, now: datetime) -> int:
+    """Take the cursor back; deposits of the blocks that vanished are orphaned. Returns how many. Raises `Overtaken`."""
+    await _move(connection, chain_id=chain_id, was=was, at=ancestor, final=was.final, now=now)
+    await connection.execute(_FORGET_ABOVE, {"chain_id": chain_id, "number": ancestor.number})
+    vanished = {"chain_id": chain_id, "number": ancestor.number, "now": now}
+    return await _told(connection, (await connection.execute(_ORPHAN, vanished)).rowcount)
+
+
+async def halt(connection: AsyncConnection, *, chain_id: int, was: Cursor, why: str, now: datetime) -> None:
+    """Stop the chain until a person clears it. Raises `Overtaken`."""
+    await _changed(connection, _HALT, {**_was(chain_id, was), "why": why, "now": now})
+
+
+def _was(chain_id: int, was: Cursor) -> dict[str, object]:
+    return {"chain_id": chain_id, "was_number": was.at.number, "was_hash": was.at.hash, "was_final": was.final.number}
+
+
+async def _move(connection: AsyncConnection, *, chain_id: int, was: Cursor, at: Place, final: Place, now: datetime) -> None:
+    to = {"number": at.number, "hash": at.hash, "final_number": final.number, "final_hash": final.hash, "now": now}
+    await _changed(connection, _MOVE, {**_was(chain_id, was), **to})
+
+
+async def _changed(connection: AsyncConnection, statement: TextClause, parameters: Mapping[str, object]) -> None:
+    if (await connection.execute(statement, parameters)).rowcount == 0:
+        raise Overtaken
+
+
+async def _keep(connection: AsyncConnection, chain_id: int, headers: Sequence[Header]) -> None:
+    if headers:
+        rows = [
+            {"chain_id": chain_id, "number": h.number, "hash": h.hash, "parent_hash": h.parent_hash, "time": h.time}
+            for h in headers
+        ]
+        await connection.execute(insert(ChainBlock), rows)
+
+
+async def _put_deposits(
+    connection: AsyncConnection, chain_id: int, scanned: Scanned, assets: Mapping[str, Asset], now: datetime
+) -> int:
+    transfers = scanned.transfers
+    if not transfers:
+        return 0
+    columns: dict[str, list[object]] = {
+        "tx_hash": [t.tx_hash for t in transfers],
+        "log_index": [t.log_index for t in transfers],
+        "block_number": [t.block_number for t in transfers],
+        "block_hash": [t.block_hash for t in transfers],
+        "block_time": [scanned.times[t.block_number] for t in transfers],
+        "asset": [assets[t.token].code for t in transfers],
+        "sender": [t.sender for t in transfers],
+        "address": [t.recipient for t in transfers],
+        "units": [str(t.units) for t in transfers],
+    }
+    written = (await connection.execute(_PUT_DEPOSITS, {**columns, "chain_id": chain_id, "now": now})).rowcount
+    if written < len(transfers):
+        raise UnsettledDeposit(
+            f"{len(transfers) - written} of {len(transfers)} deposits up to block {scanned.at.number} are there already: "
+            "in the chain, or counted by an order that has yet to learn that they were gone"
+        )
+    return written
+
+
+async def _told(connection: AsyncConnection, changed: int) -> int:
+    if changed:
+        await wake(connection, "deposits")
+    return changed
