@@ -27,6 +27,10 @@ class Token:
     peg: str
     """The currency it is worth one of."""
 
+    def payment_uri(self, *, to: str, amount: Money) -> str:
+        """The transfer as a link that wallets open with everything filled in (EIP-681)."""
+        return f"ethereum:{self.address}@{self.chain_id}/transfer?address={to}&uint256={amount.units}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
@@ -63,3 +67,7 @@ class Offer:
     corridors: Mapping[tuple[str, str, Method], Terms]
     """By (country, currency code, method)."""
     rules: PricingRules
+
+    def token_of(self, asset: Asset) -> Token | None:
+        """The token that an asset stands for; None if it is no longer offered."""
+        return next((token for token in self.tokens.values() if token.asset == asset), None)
