@@ -1,0 +1,286 @@
+"""Daraja's endpoints, on top of a desk that holds the money."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
+
+from adapters.mpesa.simulator import bodies, checks
+from adapters.mpesa.simulator.checks import Refused
+from adapters.mpesa.simulator.credentials import Credentials
+from adapters.mpesa.simulator.tokens import Tokens
+from gateway.money import Asset, Money
+from gateway.railsim import Codes, Cut, Desk, Options, Payment, RailApp, Scenario, State, post_later, rail_app, start
+
+KES = Asset("KES", 2)
+FLOAT = Money(10_000_000_00, KES)
+LEAST, MOST, DAILY = Money(10_00, KES), Money(250_000_00, KES), Money(500_000_00, KES)
+
+DUPLICATE = (500, "500.002.1001", "Duplicate OriginatorConversationID.")
+UNAVAILABLE = (503, "500.003.1001", "Internal Server Error")
+NOT_TAKEN: Mapping[Scenario, tuple[int, str, str]] = {
+    Scenario.ERROR_BEFORE_ACCEPT: UNAVAILABLE,
+    Scenario.RATE_LIMITED: (500, "500.003.02", "Error Occurred: Spike Arrest Violation"),
+    Scenario.TOKEN_EXPIRED: (404, "404.001.03", "Invalid Access Token"),
+}
+TAKEN: Mapping[Scenario, tuple[int, str, str]] = {
+    Scenario.ERROR_AFTER_ACCEPT: UNAVAILABLE,
+    Scenario.DUPLICATE_ANSWER: DUPLICATE,
+}
+
+
+def app(options: Options | None = None) -> RailApp:
+    """Make the simulator. Without options they are read from the environment (see `Options.from_environment`)."""
+    desk = Desk(
+        options=options or Options.from_environment(),
+        floats=(FLOAT,),
+        offers=frozenset(Scenario),
+        codes=Codes(failed="2040", low_float="1"),
+    )
+    return Daraja(desk).app
+
+
+class Daraja:
+    """The protocol of one Daraja app and short code."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.credentials = Credentials.of(desk)
+        self.key = self.credentials.key()
+        self.tokens = Tokens(credentials=self.credentials, clock=desk.clock)
+        self.app = rail_app(desk, title="M-PESA simulator", settings=self.settings, resume=self.finish)
+        self.app.add_exception_handler(Refused, _refusal)
+        self.app.add_exception_handler(404, _no_such_resource)
+        self.app.add_exception_handler(405, _no_such_method)
+        self.app.get("/oauth/v1/generate")(self.tokens.issue)
+        self.app.post("/mpesa/b2c/v3/paymentrequest")(self.pay)
+        self.app.post("/mpesa/transactionstatus/v1/query")(self.status)
+        self.app.post("/mpesa/accountbalance/v1/query")(self.balance)
+        self.app.get("/_sim/certificate")(self.certificate)
+
+    def settings(self, base_url: str) -> dict[str, Any]:
+        """The adapter's settings."""
+        return {"base_url": base_url, **self.credentials.model_dump(exclude={"private_key"})}
+
+    async def certificate(self) -> PlainTextResponse:
+        """The certificate whose key opens a SecurityCredential, as PEM."""
+        return PlainTextResponse(self.credentials.certificate)
+
+    async def pay(self, request: Request) -> Response:
+        """POST /mpesa/b2c/v3/paymentrequest."""
+        self.tokens.check(request)
+        given = self._fields(await request.body(), checks.PAYMENT)
+        if self.desk.find(given["OriginatorConversationID"]) is not None:
+            raise Refused(*DUPLICATE)
+        payment = self._payment(given)
+        script = payment.script
+        if Scenario.TOKEN_EXPIRED in script:
+            self.tokens.expire()
+        if Scenario.CUT_BEFORE_ACCEPT in script:
+            return Cut()
+        if Scenario.REFUSED in script:
+            code = script.code or "400.002.02"
+            raise Refused(int(code[:3]) if "." in code else 500, code, "Refused by script")
+        _refuse(script.scenarios, NOT_TAKEN)
+        self.desk.accept(payment)
+        return await self._answer(payment)
+
+    async def _answer(self, payment: Payment) -> Response:
+        """Answer a request that was taken, and let the payment run its course."""
+        script = payment.script
+        if Scenario.CALLBACK_FORGED in script:
+            forged = bodies.forged_result(payment, amount=self.desk.amount_of(payment), funds=self._funds())
+            await post_later(self.app, url=payment.rail["result_url"], body=forged)
+        if Scenario.CALLBACK_EARLY in script:
+            await self._settle(payment.id)
+        else:
+            start(self.app, self.finish(payment))
+        if Scenario.SLOW_ACCEPT in script:
+            await asyncio.sleep(script.seconds)
+        if Scenario.ANSWER_LOST in script:
+            return Cut()
+        _refuse(script.scenarios, TAKEN)
+        return _ack(conversation=payment.rail["conversation"], original=payment.id)
+
+    async def status(self, request: Request) -> Response:
+        """POST /mpesa/transactionstatus/v1/query, by our id or by receipt."""
+        self.tokens.check(request)
+        given = self._fields(await request.body(), checks.STATUS)
+        payment = self._find(given)
+        script = None
+        if payment is not None:
+            self.desk.note_question(payment)
+            script = payment.script
+        if (
+            script
+            and payment
+            and Scenario.QUESTION_FAILS in script
+            and script.code is None
+            and payment.asked <= script.polls
+        ):
+            raise Refused(*UNAVAILABLE)
+        conversation, original = self._new_question()
+        answer = self._status_answer(given, payment, conversation=conversation, original=original)
+        delay = self.desk.options.delay_s if script is None else self.desk.delay_s(script)
+        start(self.app, post_later(self.app, url=given["ResultURL"], body=answer, after_s=delay))
+        return _ack(conversation=conversation, original=original)
+
+    def _status_answer(
+        self, given: Mapping[str, str], payment: Payment | None, *, conversation: str, original: str
+    ) -> bytes:
+        def failed(code: str) -> bytes:
+            return bodies.failed_question(code, original=original, conversation=conversation)
+
+        if not self._is_initiator(given["Initiator"], given["SecurityCredential"]):
+            return failed("2001")
+        if payment is None:
+            return failed(bodies.NOT_FOUND)
+        script, early = payment.script, payment.asked <= payment.script.polls
+        if early and Scenario.NOT_FOUND in script:
+            return failed(bodies.NOT_FOUND)
+        if early and Scenario.QUESTION_FAILS in script:
+            return failed(script.code or "")
+        if Scenario.PENDING_POLLS in script and self.desk.settle(payment, failure=self._failure(payment)):
+            start(self.app, self._call_back(payment))
+        return bodies.status_result(
+            payment,
+            amount=self.desk.amount_of(payment),
+            short_code=self.credentials.short_code,
+            original=original,
+            conversation=conversation,
+        )
+
+    async def balance(self, request: Request) -> Response:
+        """POST /mpesa/accountbalance/v1/query."""
+        self.tokens.check(request)
+        given = self._fields(await request.body(), checks.BALANCE)
+        conversation, original = self._new_question()
+        if self._is_initiator(given["Initiator"], given["SecurityCredential"]):
+            now = self.desk.clock()
+            answer = bodies.balance_result(self._funds(), now=now, original=original, conversation=conversation)
+        else:
+            answer = bodies.failed_question("2001", original=original, conversation=conversation)
+        delay = self.desk.options.delay_s
+        start(self.app, post_later(self.app, url=given["ResultURL"], body=answer, after_s=delay))
+        return _ack(conversation=conversation, original=original)
+
+    async def finish(self, payment: Payment) -> None:
+        """Settle a payment after its delay, and call back."""
+        await asyncio.sleep(self.desk.delay_s(payment.script))
+        await self._settle(payment.id)
+
+    async def _settle(self, id: str) -> None:  # noqa: A002 - the word on the wire
+        payment = self.desk.find(id)
+        if payment is not None and self.desk.settle(payment, failure=self._failure(payment)):
+            await self._call_back(payment)
+
+    async def _call_back(self, payment: Payment) -> None:
+        if Scenario.CALLBACK_LOST in payment.script:
+            return
+        body = bodies.payment_result(payment, amount=self.desk.amount_of(payment), funds=self._funds())
+        for _ in range(2 if Scenario.CALLBACK_TWICE in payment.script else 1):
+            await post_later(self.app, url=payment.rail["result_url"], body=body)
+
+    def _payment(self, given: Mapping[str, str]) -> Payment:
+        id_, account, amount = (
+            given["OriginatorConversationID"],
+            f"+{given['PartyB']}",
+            Money(int(given["Amount"]) * 100, KES),
+        )
+        now = self.desk.clock()
+        trusted = self._is_initiator(given["InitiatorName"], given["SecurityCredential"])
+        return Payment(
+            id=id_,
+            account=account,
+            amount=amount.decimal(),
+            currency=KES.code,
+            receipt=bodies.receipt(),
+            at=now,
+            script=self.desk.script_for(id=id_, account=account, amount=amount),
+            rail={
+                "conversation": bodies.conversation_id(now),
+                "result_url": given["ResultURL"],
+                "initiator": "known" if trusted else "unknown",
+            },
+        )
+
+    def _failure(self, payment: Payment) -> str | None:
+        """M-PESA's code if its own rules refuse the payment."""
+        amount = Money.parse(payment.amount, KES)
+        if payment.rail["initiator"] != "known":
+            return "2001"
+        if amount < LEAST:
+            return "2"
+        if amount > MOST:
+            return "3"
+        return "4" if self._received_today(payment) + amount > DAILY else None
+
+    def _received_today(self, payment: Payment) -> Money:
+        today = payment.at.astimezone(bodies.NAIROBI).date()
+        paid = (
+            self.desk.amount_of(each)
+            for each in self.desk.payments_to(payment.account)
+            if each.status is State.PAID and each.at.astimezone(bodies.NAIROBI).date() == today
+        )
+        return sum(paid, start=Money(0, KES))
+
+    def _fields(self, body: bytes, expected: Mapping[str, str]) -> dict[str, str]:
+        given = checks.fields(body, expected)
+        if given["PartyA"] != self.credentials.short_code:
+            raise Refused(400, "400.002.02", "Bad Request - Invalid PartyA")
+        return given
+
+    def _find(self, given: Mapping[str, str]) -> Payment | None:
+        original, transaction = given.get("OriginalConversationID"), given.get("TransactionID")
+        if original is None and transaction is None:
+            raise Refused(400, "400.002.02", "Bad Request - Invalid TransactionID")
+        if original is not None:
+            return self.desk.find(original)
+        return next((each for each in self.desk.payments() if each.receipt == transaction), None)
+
+    def _is_initiator(self, name: str, credential: str) -> bool:
+        known = self.credentials
+        return name == known.initiator_name and checks.password_in(credential, self.key) == known.initiator_password
+
+    def _new_question(self) -> tuple[str, str]:
+        return bodies.conversation_id(
+            self.desk.clock()
+        ), f"{secrets.randbelow(90_000) + 10_000}-{secrets.randbelow(10**8)}-1"
+
+    def _funds(self) -> Money:
+        return self.desk.held(KES.code)
+
+
+def _refuse(scenarios: list[Scenario], table: Mapping[Scenario, tuple[int, str, str]]) -> None:
+    for scenario in scenarios:
+        if scenario in table:
+            raise Refused(*table[scenario])
+
+
+def _ack(*, conversation: str, original: str) -> JSONResponse:
+    return JSONResponse(
+        {
+            "ConversationID": conversation,
+            "OriginatorConversationID": original,
+            "ResponseCode": "0",
+            "ResponseDescription": "Accept the service request successfully.",
+        }
+    )
+
+
+async def _refusal(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    return error.answer()
+
+
+async def _no_such_resource(_request: Request, _error: Exception) -> Response:
+    return Refused(404, "404.001.01", "Resource not found").answer()
+
+
+async def _no_such_method(_request: Request, _error: Exception) -> Response:
+    return Refused(405, "405.001", "Method Not Allowed").answer()
