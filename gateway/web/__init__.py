@@ -1,0 +1,1 @@
+"""Pages: the recipient's form, the deposit page and the tracker."""

@@ -1,0 +1,175 @@
+"""The form: what can be chosen, what was typed, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.errors import Refusal
+from gateway.orders.recipients import Recipient, read_recipient
+from gateway.pricing.consensus import NoRate
+from gateway.pricing.offer import Offer, Terms, Token
+from gateway.pricing.quotes import QuoteRequest, QuoteView, make_quote
+
+INPUTS = {
+    "name": "name",
+    "phone": "phone",
+    "account": "phone",
+    "amount": "amount",
+    "send_amount": "amount",
+    "receive_amount": "amount",
+    "country": "corridor",
+    "currency": "corridor",
+    "method": "corridor",
+    "receive": "corridor",
+    "chain": "token",
+    "asset": "token",
+}
+"""Which of our inputs a refusal's field (its last part) is about; others stand above the form."""
+
+ANYONE = "Anyone"
+"""A name that holds, for judging a number alone."""
+
+
+class NotChosen(Refusal):
+    """A choice is missing or not among those offered."""
+
+    code = "not_chosen"
+
+
+class NoAmount(Refusal):
+    """The amount was left empty."""
+
+    code = "no_amount"
+
+    def __init__(self) -> None:
+        super().__init__('Write an amount, for example "50".', field="amount")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing to put right: the input it stands at (None: none of them) and its sentence."""
+
+    input: str | None
+    sentence: str
+
+
+class Rejected(Exception):
+    """The form needs another look. Leaving a transaction by it undoes whatever a part of the checks wrote."""
+
+    def __init__(self, refusals: Sequence[Refusal]) -> None:
+        super().__init__(", ".join(refusal.code for refusal in refusals))
+        self.problems = [Problem(INPUTS.get((refusal.field or "").rpartition(".")[2]), str(refusal)) for refusal in refusals]
+        self.ours = all(isinstance(refusal, NoRate) for refusal in refusals)
+        """Nothing is wrong with what was typed: we can't serve it now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entries:
+    """What a person typed, as they typed it but for blanks around it."""
+
+    corridor: str = ""
+    token: str = ""
+    side: str = "receive"
+    """Which amount was given: "receive" (they get it) or "send" (it is paid)."""
+    amount: str = ""
+    name: str = ""
+    phone: str = ""
+
+    @classmethod
+    def of(cls, fields: Mapping[str, str]) -> Entries:
+        """From a posted form; missing fields count as empty."""
+        given = {name: fields[name].strip() for name in cls.__dataclass_fields__ if name in fields}
+        return cls(**given)
+
+    def hidden(self) -> dict[str, str]:
+        """The same as fields, to travel on with the next form."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """What the form offers, by the value that its inputs post."""
+
+    corridors: Mapping[str, Terms]
+    tokens: Mapping[str, Token]
+
+    @classmethod
+    def of(cls, offer: Offer) -> Choices:
+        """All that `offer` holds."""
+        return cls(
+            corridors={f"{t.country}-{t.currency.code}-{t.method}": t for t in offer.corridors.values()},
+            tokens={f"{t.asset.symbol}-{t.chain}": t for t in offer.tokens.values()},
+        )
+
+    @property
+    def only_corridor(self) -> Terms | None:
+        """The one that needs no choosing."""
+        return next(iter(self.corridors.values())) if len(self.corridors) == 1 else None
+
+    @property
+    def only_token(self) -> Token | None:
+        """The one that needs no choosing."""
+        return next(iter(self.tokens.values())) if len(self.tokens) == 1 else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Priced:
+    """A form that holds: the stored quote and whom it would pay."""
+
+    quote: QuoteView
+    recipient: Recipient
+
+
+async def price(connection: AsyncConnection, *, entries: Entries, choices: Choices, offer: Offer, now: datetime) -> Priced:
+    """Check a form and store its quote. Raises `Rejected` with all that is wrong, so that nothing has to be found twice."""
+    refusals: list[Refusal] = []
+    quote = recipient = None
+    terms, token = choices.corridors.get(entries.corridor), choices.tokens.get(entries.token)
+    if terms is None:
+        refusals.append(NotChosen("Choose where the money should arrive.", field="corridor"))
+    if token is None:
+        refusals.append(NotChosen("Choose what you pay with.", field="token"))
+    if not entries.amount:
+        refusals.append(NoAmount())
+    elif terms and token:
+        try:
+            quote = await make_quote(connection, request=_request(entries, terms, token), offer=offer, now=now)
+        except Refusal as refusal:
+            refusals.append(refusal)
+    if terms:
+        recipient = _recipient(entries, terms, refusals)
+    if quote is None or recipient is None:
+        raise Rejected(refusals)
+    return Priced(quote=quote, recipient=recipient)
+
+
+def _request(entries: Entries, terms: Terms, token: Token) -> QuoteRequest:
+    sends = entries.side == "send"
+    return QuoteRequest(
+        partner_id=None,
+        chain=token.chain,
+        asset=token.asset.symbol,
+        send_amount=entries.amount if sends else None,
+        country=terms.country,
+        currency=terms.currency.code,
+        method=terms.method,
+        receive_amount=None if sends else entries.amount,
+    )
+
+
+def _recipient(entries: Entries, terms: Terms, refusals: list[Refusal]) -> Recipient | None:
+    for name in (entries.name, ANYONE):
+        try:
+            recipient = read_recipient(name=name, account=entries.phone, country=terms.country, method=terms.method)
+        except Refusal as refusal:
+            refusals.append(refusal)
+            if refusal.field != "name":
+                return None
+            # The name is judged first; the number deserves its sentence in the same answer.
+        else:
+            return recipient if name is entries.name else None
+    return None

@@ -1,0 +1,91 @@
+"""The page of one order: how to pay, then where the money is."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.db.session import transaction
+from gateway.money import Money
+from gateway.payouts.queries import order_view
+from gateway.payouts.tracking import OrderView
+from gateway.pricing.offer import Token
+from gateway.web import journey
+from gateway.web.pages import Pages
+from gateway.web.qr import qr_svg
+from gateway.web.services import WebServices
+
+TRACKING_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tracker:
+    """Handlers. Whoever has the link may look, so the page masks whom it pays."""
+
+    services: WebServices
+    pages: Pages
+
+    async def page(self, request: Request) -> Response:
+        """The whole page."""
+        view = await self._view(request)
+        context = self._context(view)
+        return self.pages.answer("track.html", tag=_tag(view, context["due"]), **context)
+
+    async def live(self, request: Request) -> Response:
+        """The part of the page that changes; 304 while it hasn't, which costs a slow link almost nothing."""
+        view = await self._view(request)
+        context = self._context(view)
+        tag = _tag(view, context["due"])
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers={"ETag": tag})
+        return self.pages.answer("journey.html", headers={"ETag": tag}, **context)
+
+    async def _view(self, request: Request) -> OrderView:
+        tracking_token = request.path_params["tracking_token"]
+        if TRACKING_TOKEN.fullmatch(tracking_token):
+            async with transaction(self.services.engine) as connection:
+                view = await order_view(connection, now=self.services.clock(), tracking_token=tracking_token)
+            if view is not None:
+                return view
+        raise HTTPException(404)
+
+    def _context(self, view: OrderView) -> dict[str, Any]:
+        now = self.services.clock()
+        due, token = journey.to_pay(view, now=now), self._token(view)
+        uri = token.payment_uri(to=view.deposit_address, amount=due) if token and due else None
+        place = journey.PLACES[view.progress.status]
+        name = self.pages.reader.name_masked(view.recipient_name)
+        return {
+            "view": view,
+            "name": name,
+            # The core's sentences name the recipient to partners, who know them; this page doesn't know who is looking.
+            "sentence": self.pages.reader.say(view.progress.sentence).replace(view.recipient_name, name),
+            "next_step": self.pages.reader.say(view.progress.next_step).replace(view.recipient_name, name),
+            "now": now,
+            "due": due if uri else None,
+            "token": token,
+            "uri": uri,
+            "qr": qr_svg(uri) if uri else None,
+            "place": place,
+            "look": journey.SOON if due else place.look,
+            "stages": journey.stages(view),
+            "link": f"{self.services.public_url.rstrip('/')}/t/{view.tracking_token}",
+        }
+
+    def _token(self, view: OrderView) -> Token | None:
+        """The coin to pay with; None if the operator takes it no longer, and nothing must be sent."""
+        matching = (
+            t for t in self.services.offer.tokens.values() if (t.chain_id, t.asset) == (view.chain_id, view.send.asset)
+        )
+        return next(matching, None)
+
+
+def _tag(view: OrderView, due: Money | None) -> str:
+    """Changes when the page's contents do. Weak, because compression on the way makes it so."""
+    return f'W/"{hashlib.sha256(repr((view, due)).encode()).hexdigest()[:32]}"'
