@@ -29,6 +29,10 @@ class Loop:
     step: Callable[[], Awaitable[int]]
     idle: timedelta = timedelta(seconds=1)
     """How long to wait when nothing is due and nobody wakes us."""
+    wakes: bool = True
+    """Whether other work may make it due. A loop that asks the outside (nodes, rate sources) keeps its own time."""
+    foreseen: tuple[type[Exception], ...] = ()
+    """Failures of the outside: logged in one line, without a stack."""
 
 
 @dataclass(slots=True)
@@ -63,9 +67,10 @@ class Worker:
         return {name: heart.fault for name, heart in self.hearts.items() if heart.fault is not None}
 
     def ring(self) -> None:
-        """Wake every loop."""
-        for bell in self._bells.values():
-            bell.set()
+        """Wake every loop that others can have made due."""
+        for loop in self.loops:
+            if loop.wakes:
+                self._bells[loop.name].set()
 
     async def _forever(self, loop: Loop) -> None:
         pause = BACKOFF_FIRST_S
@@ -76,7 +81,8 @@ class Worker:
                 done = await loop.step()
             except Exception as error:
                 heart.fault = f"{type(error).__name__}: {error}"[:300]
-                log.exception("loop_failed", loop=loop.name)
+                stack = None if isinstance(error, loop.foreseen) else error
+                log.error("loop_failed", loop=loop.name, fault=heart.fault, exc_info=stack)  # noqa: TRY400
                 await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads retries, guards nothing
                 pause = min(pause * 2, BACKOFF_MOST_S)
                 continue

@@ -1,0 +1,227 @@
+"""The command line. Each command imports what it needs when it runs, so that `lastmile --help` is quick."""
+# ruff: noqa: PLC0415, FBT002 - see above; and typer's options are keywords on the command line
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gateway.errors import Refusal
+
+if TYPE_CHECKING:
+    from gateway.config import Settings
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Turns stablecoins into local money on a phone, in a bank account, on a card or at the shop round the corner.",
+)
+partner = typer.Typer(no_args_is_help=True, help="Partner exchanges that use the API.")
+rails = typer.Typer(no_args_is_help=True, help="Rails: the payment services that adapters speak to.")
+demo = typer.Typer(invoke_without_command=True)
+app.add_typer(partner, name="partner")
+app.add_typer(rails, name="rails")
+app.add_typer(demo, name="demo")
+
+Config = Annotated[Path | None, typer.Option("--config", help="The settings; else LASTMILE_CONFIG, else ./lastmile.toml.")]
+Data = Annotated[Path | None, typer.Option("--data", help="The data folder; else LASTMILE_DATA, else the platform's place.")]
+
+
+def main() -> None:
+    """The entry point `lastmile`. Anticipated errors end with one sentence and exit code 1, never with a stack."""
+    from gateway.config import ConfigError
+    from gateway.ledger.post import DecimalsChanged
+
+    try:
+        app()
+    except (Refusal, ConfigError, DecimalsChanged) as error:
+        typer.echo(str(error), err=True)
+        raise SystemExit(1) from None
+
+
+def settings_of(config: Path | None) -> Settings:
+    """The settings, or every problem they have."""
+    from gateway.config import load
+
+    return load(path=config, environment=os.environ)
+
+
+def folder_of(data: Path | None) -> Path:
+    """The data folder."""
+    from gateway.config import data_folder
+
+    return data_folder(given=data, environment=os.environ)
+
+
+@contextmanager
+def database(settings: Settings, folder: Path) -> Iterator[str]:
+    """The database's URL. Our own server is stopped afterwards unless another process still uses it."""
+    from gateway.main import close_database, open_database
+
+    url, server = open_database(settings, data=folder)
+    try:
+        yield url
+    finally:
+        if server is not None:
+            close_database(server)
+
+
+def _run(config: Path | None, data: Path | None, *, serve: bool, work: bool, only: frozenset[str] = frozenset()) -> None:
+    from gateway.logs import configure
+    from gateway.main import open_gateway, run
+
+    configure()
+    settings, folder = settings_of(config), folder_of(data)
+
+    async def go(url: str) -> None:
+        async with open_gateway(settings, data=folder, database_url=url) as gateway:
+            if serve:
+                typer.echo(f"Lastmile serves {settings.server.public_url}", err=True)
+            await run(gateway, serve=serve, work=work, only=only)
+
+    with database(settings, folder) as url:
+        asyncio.run(go(url))
+
+
+@app.command()
+def serve(config: Config = None, data: Data = None) -> None:
+    """Serve the API and the pages."""
+    _run(config, data, serve=True, work=False)
+
+
+@app.command()
+def work(
+    config: Config = None,
+    data: Data = None,
+    only: Annotated[str, typer.Option(help="Groups of loops, with commas: chains,rates,orders,payouts.")] = "",
+) -> None:
+    """Watch the chains and move orders along. Any number of processes may do so at once."""
+    groups = frozenset(name.strip() for name in only.split(",") if name.strip())
+    _run(config, data, serve=False, work=True, only=groups)
+
+
+@app.command()
+def up(config: Config = None, data: Data = None) -> None:
+    """Serve and work in one process."""
+    _run(config, data, serve=True, work=True)
+
+
+@app.command("migrate")
+def migrate_command(config: Config = None, data: Data = None) -> None:
+    """Bring the database to the newest schema."""
+    from gateway.db.migrate import newest
+
+    with database(settings_of(config), folder_of(data)):
+        typer.echo(f"The database is at revision {newest()}.", err=True)
+
+
+@app.command()
+def check(config: Config = None, data: Data = None) -> None:
+    """Check settings, database, chains, tokens, rates and adapters; say what is wrong and what would be right."""
+    from gateway.check import check_all
+
+    settings, folder = settings_of(config), folder_of(data)
+    problems = asyncio.run(check_all(settings, data=folder, progress=lambda line: typer.echo(line, err=True)))
+    for problem in problems:
+        typer.echo(problem)
+    if problems:
+        raise SystemExit(1)
+    typer.echo("All is well.", err=True)
+
+
+@partner.command("add")
+def partner_add(
+    name: Annotated[str, typer.Argument(help="The partner's name.")],
+    config: Config = None,
+    data: Data = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Make a partner and its first client. The secret is shown this once."""
+    from gateway.clock import system_clock
+    from gateway.db.session import make_engine, transaction
+    from gateway.partners.clients import NewClient, add_partner
+
+    async def add(url: str) -> NewClient:
+        engine = make_engine(url)
+        try:
+            async with transaction(engine) as connection:
+                return await add_partner(connection, name=name, now=system_clock())
+        finally:
+            await engine.dispose()
+
+    with database(settings_of(config), folder_of(data)) as url:
+        made = asyncio.run(add(url))
+    if as_json:
+        typer.echo(json.dumps(made._asdict()))
+        return
+    typer.echo(f"client_id      {made.client_id}\nclient_secret  {made.client_secret}")
+    typer.echo("The secret is not kept here and can't be shown again. Store it now.", err=True)
+
+
+@rails.command("top-up")
+def rails_top_up(
+    rail: Annotated[str, typer.Argument(help="The adapter's name in the settings.")],
+    amount: Annotated[str, typer.Argument(help='How much, as in "250000.00".')],
+    currency: Annotated[str, typer.Argument(help="ISO 4217 code of a corridor's currency.")],
+    reference: Annotated[str, typer.Option(help="The provider's reference of the transfer; it counts once.")],
+    config: Config = None,
+    data: Data = None,
+) -> None:
+    """Book money that you moved into your account at a rail."""
+    from gateway.check import top_up_rail
+
+    settings, folder = settings_of(config), folder_of(data)
+    with database(settings, folder) as url:
+        said = asyncio.run(top_up_rail(settings, url, rail=rail, amount=amount, currency=currency, reference=reference))
+    typer.echo(said, err=True)
+
+
+@app.command()
+def simulator(
+    name: Annotated[str, typer.Argument(help="Which rail, as in mpesa.")],
+    port: Annotated[int, typer.Option(help="The port to listen on; 0 takes a free one.")] = 0,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+) -> None:
+    """Run a rail's simulator: its protocol, and /_sim to script faults and to read who was paid what."""
+    from gateway.simulators import serve_simulator
+
+    serve_simulator(name, host=host, port=port, say=lambda line: typer.echo(line, err=True))
+
+
+@demo.callback()
+def demo_command(
+    context: typer.Context,
+    data: Data = None,
+    once: Annotated[bool, typer.Option("--once", help="Send one remittance, print one JSON object, end.")] = False,
+    port: Annotated[int, typer.Option(help="The page's port; 0 takes a free one.")] = 0,
+) -> None:
+    """Everything on this machine: database, chain with a real USDC, M-Pesa simulator, gateway. Ctrl-C stops it all."""
+    from gateway.demo import run_demo
+
+    context.obj = folder_of(data)
+    if context.invoked_subcommand is None:
+        raise SystemExit(run_demo(data=context.obj, once=once, port=port, out=sys.stdout))
+
+
+@demo.command("pay")
+def demo_pay(
+    context: typer.Context,
+    address: Annotated[str, typer.Argument(help="The deposit address that the page shows.")],
+) -> None:
+    """Pay an order of the running demo from its own wallet."""
+    from gateway.demo import pay_order
+
+    typer.echo(pay_order(data=context.obj, address=address))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""Configuration: one TOML file, environment over it, secrets by environment or file only.
+
+`load` reads, `Settings` holds, `ConfigError` says everything that is wrong at once. Importing this package is cheap, so that
+`lastmile --help` is; what a value means to a rail or a chain is checked by the part that uses it.
+"""
+
+from gateway.config.errors import ConfigError
+from gateway.config.keyfile import secret_file
+from gateway.config.loading import data_folder, load, parse
+from gateway.config.settings import (
+    Adapter,
+    Chain,
+    Corridor,
+    Database,
+    Finality,
+    Pricing,
+    Server,
+    Settings,
+    Source,
+    Token,
+)
+
+__all__ = [
+    "Adapter",
+    "Chain",
+    "ConfigError",
+    "Corridor",
+    "Database",
+    "Finality",
+    "Pricing",
+    "Server",
+    "Settings",
+    "Source",
+    "Token",
+    "data_folder",
+    "load",
+    "parse",
+    "secret_file",
+]

@@ -1,0 +1,156 @@
+"""The command `lastmile demo`."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn, TextIO
+
+from gateway.demo.remittance import remit
+from gateway.demo.world import FOLDERS, OPENING_FLOAT, Progress, World, start_world, take_folder
+from gateway.devchain import stablecoin
+from gateway.devchain.chain import SENDER_KEY
+from gateway.devchain.locks import is_held
+from gateway.devchain.rpc import Rpc
+from gateway.errors import Refusal
+
+WATCH_S = 0.5
+
+
+class NoDemo(Refusal):
+    """No demo runs, or it knows no such order."""
+
+    code = "no_demo"
+
+
+def run_demo(*, data: Path, once: bool, port: int, out: TextIO) -> int:
+    """Start everything; make one remittance or stay up until Ctrl-C. Returns the exit code."""
+    started = time.monotonic()
+
+    def progress(line: str) -> None:
+        sys.stderr.write(f"{time.monotonic() - started:6.1f} s  {line}\n")
+        sys.stderr.flush()
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with ExitStack() as stack:
+            stack.callback(progress, "stopped")
+            folder = take_folder(data, stack)
+            progress(f"data folder: {folder}")
+            world = start_world(data=data, folder=folder, port=port, stack=stack, progress=progress)
+            _open_float(world)
+            progress(f"ready: {world.url}")
+            if once:
+                with _kept_up(world, progress):
+                    result = remit(world, started=started, progress=progress)
+                progress("stopping")
+            else:
+                _say_how(world)
+                _stay(world, progress)
+    except KeyboardInterrupt:
+        return 130 if once else 0
+    if once:
+        out.write(json.dumps(result) + "\n")
+        out.flush()
+    return 0
+
+
+def pay_order(*, data: Path, address: str) -> str:
+    """Send what an order of the running demo waits for, from the demo's own wallet. Returns the transaction's hash."""
+    import psycopg  # noqa: PLC0415 - only now
+
+    for name in FOLDERS:
+        file = data / name / "demo.json"
+        if not file.exists() or not is_held(data / name / "demo.lock"):
+            continue
+        state = json.loads(file.read_text())
+        with psycopg.connect(state["database"]) as connection:
+            row = connection.execute(
+                "SELECT q.send_units FROM orders AS o JOIN quotes AS q ON q.id = o.quote_id WHERE o.deposit_address = %s",
+                (address.lower(),),
+            ).fetchone()
+        if row:
+            with Rpc(state["rpc"]) as rpc:
+                transfer = stablecoin.call("transfer(address,uint256)", address, int(row[0]))
+                return stablecoin.send(rpc, sender=state["sender"], to=state["usdc"], data=transfer)
+    raise NoDemo(
+        "No running demo has an order with this deposit address. Start one with `lastmile demo`, make an order there."
+    )
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _open_float(world: World) -> None:
+    """Book the operator's opening balance at M-Pesa; the reference makes it count once."""
+    import asyncio  # noqa: PLC0415 - only now
+
+    from gateway.check import top_up_rail  # noqa: PLC0415
+    from gateway.config import load  # noqa: PLC0415
+
+    settings = load(path=world.folder / "lastmile.toml", environment={})
+    asyncio.run(
+        top_up_rail(
+            settings, world.postgres.url, rail="mpesa", amount=OPENING_FLOAT, currency="KES", reference="opening balance"
+        )
+    )
+
+
+def _say_how(world: World) -> None:
+    chain = world.chain
+    sys.stderr.write(
+        f"""
+  The page              {world.url}
+  Pay an order          uv run lastmile demo pay DEPOSIT_ADDRESS
+  or with any wallet    network {chain.rpc_url}, chain id {chain.chain_id}
+                        USDC contract {chain.usdc}
+                        a funded test key {SENDER_KEY}
+  Who was paid what     curl {_adapter_url(world)}/_sim/payouts
+  Settings and logs     {world.folder}
+
+  Ctrl-C stops everything.
+
+"""
+    )
+    sys.stderr.flush()
+
+
+def _adapter_url(world: World) -> str:
+    ports = json.loads((world.folder / "ports.json").read_text())
+    return f"http://127.0.0.1:{ports['mpesa']}"
+
+
+def _stay(world: World, progress: Progress) -> None:
+    with _kept_up(world, progress):
+        while True:
+            time.sleep(WATCH_S)
+
+
+class _kept_up:  # noqa: N801 - used as a statement
+    """While it is open, a gateway that dies is started again, as an operator's service manager would."""
+
+    def __init__(self, world: World, progress: Progress) -> None:
+        import threading  # noqa: PLC0415 - only now
+
+        self._world, self._progress = world, progress
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(WATCH_S):
+            if not self._world.gateway.running():
+                self._progress("gateway: it ended; starting it again")
+                self._world.gateway.start()

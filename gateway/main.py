@@ -1,0 +1,372 @@
+"""The composition root: settings become engine, rails, offer, pages, API and loops. Nothing below reads the settings."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import psycopg
+import structlog
+import uvicorn
+from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from gateway.api.routes import install as install_api
+from gateway.api.services import ApiServices
+from gateway.chain.forwarders import factory_address
+from gateway.chain.rpc import Node, connect
+from gateway.chain.terms import ChainTerms, Depth, FinalizedTag
+from gateway.chain.watcher import Watcher
+from gateway.chain.wire import NodeFault
+from gateway.clock import Clock, system_clock
+from gateway.config import Chain, ConfigError, Settings, secret_file
+from gateway.db.embedded import Server, start
+from gateway.db.migrate import migrate
+from gateway.db.session import make_engine, transaction
+from gateway.ledger.post import register_assets
+from gateway.money import Money
+from gateway.offramp import AdapterContext, AdapterFactory, BadSettings, Corridor
+from gateway.orders.deadlines import expire_orders
+from gateway.orders.funding import book_deposits
+from gateway.partners.tokens import TokenIssuer, TokenVerifier, new_key_pem
+from gateway.payouts.addresses import CallbackAddresses, Callee
+from gateway.payouts.dispatch import dispatch
+from gateway.payouts.inbox import handle_callbacks
+from gateway.payouts.poll import poll
+from gateway.payouts.rails import Rails
+from gateway.pricing.kinds import SourceSettings, make_source
+from gateway.pricing.offer import Offer, PricingRules, Terms, Token
+from gateway.pricing.refresh import refresh_rates
+from gateway.pricing.sources import RateSource
+from gateway.web.routes import install as install_web
+from gateway.web.services import WebServices
+from gateway.worker.loops import Loop, Worker
+
+log = structlog.get_logger()
+
+ADAPTERS = "lastmile.adapters"
+"""The entry points under which adapters arrive."""
+CALLBACK_KEY_BYTES = 32
+RATES_EVERY_MOST = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """Everything a process works with."""
+
+    settings: Settings
+    database_url: str
+    engine: AsyncEngine
+    rails: Rails
+    offer: Offer
+    chains: tuple[ChainTerms, ...]
+    factories: Mapping[int, str]
+    sources: tuple[RateSource, ...]
+    addresses: CallbackAddresses
+    issuer: TokenIssuer
+    verifier: TokenVerifier
+    clock: Clock
+
+
+def open_database(settings: Settings, *, data: Path) -> tuple[str, Server | None]:
+    """The URL of the database, started under the data folder if none is configured, and migrated."""
+    server = None if settings.database.url else start(folder=data / "postgres")
+    url = settings.database.url.get_secret_value() if settings.database.url else server.url  # type: ignore[union-attr]
+    migrate(url)
+    return url, server
+
+
+def close_database(server: Server) -> None:
+    """Stop our own server, unless another process still uses it."""
+    with psycopg.connect(server.url) as connection:
+        others = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        ).fetchone()
+    if others == (0,):
+        server.stop()
+
+
+@asynccontextmanager
+async def open_gateway(
+    settings: Settings, *, data: Path, database_url: str, clock: Clock = system_clock
+) -> AsyncIterator[Gateway]:
+    """Build everything; close it at the end. Raises `ConfigError` for what doesn't fit together."""
+    callback_key = secret_file(
+        path=data / "keys" / "callback.key", make=lambda: secrets.token_hex(CALLBACK_KEY_BYTES).encode()
+    )
+    token_key_file = settings.server.token_key_file or data / "keys" / "token.pem"
+    token_key = secret_file(path=token_key_file, make=lambda: new_key_pem().encode()).decode()
+    public_url = settings.server.public_url
+    addresses = CallbackAddresses(public_url=public_url, key=callback_key)
+    issuer = TokenIssuer(key_pem=token_key, issuer=public_url, audience=public_url)
+    async with AsyncExitStack() as stack:
+        rails = make_rails(settings, addresses=addresses, clock=clock)
+        stack.push_async_callback(rails.close)
+        engine = make_engine(database_url)
+        stack.push_async_callback(engine.dispose)
+        offer = make_offer(settings, rails)
+        async with transaction(engine) as connection:
+            tokens = (token.asset for token in offer.tokens.values())
+            await register_assets(connection, assets=[*tokens, *(terms.currency for terms in offer.corridors.values())])
+        yield Gateway(
+            settings=settings,
+            database_url=database_url,
+            engine=engine,
+            rails=rails,
+            offer=offer,
+            chains=tuple(chain_terms(chain) for chain in settings.chains),
+            factories={chain.chain_id: _factory(chain) for chain in settings.chains},
+            sources=make_sources(settings),
+            addresses=addresses,
+            issuer=issuer,
+            verifier=TokenVerifier(public_keys=issuer.public_keys(), issuer=public_url, audience=public_url),
+            clock=clock,
+        )
+
+
+def make_rails(settings: Settings, *, addresses: CallbackAddresses, clock: Clock) -> Rails:
+    """The configured adapters, in the order of the configuration. Raises `ConfigError`."""
+    kinds = {point.name: point for point in entry_points(group=ADAPTERS)}
+    problems: list[tuple[str, str]] = []
+    adapters = {}
+    for name, adapter in settings.adapters.items():
+        if adapter.kind not in kinds:
+            installed = ", ".join(sorted(kinds))
+            problems.append((f"adapters.{name}.kind", f'no adapter "{adapter.kind}" is installed; there are: {installed}'))
+            continue
+        factory: AdapterFactory = kinds[adapter.kind].load()
+
+        def address(attempt_id: str, label: str, name: str = name) -> str:
+            return addresses.address(Callee(name, attempt_id, label))
+
+        try:
+            adapters[name] = factory(
+                AdapterContext(name=name, settings=adapter.settings, callback_address=address, clock=clock)
+            )
+        except BadSettings as error:
+            problems.extend((f"adapters.{name}.{key}", sentence) for key, sentence in error.problems.items())
+    if problems:
+        raise ConfigError(problems)
+    return Rails(adapters)
+
+
+def make_offer(settings: Settings, rails: Rails) -> Offer:
+    """What we take and where we pay: the operator's terms within what the rails can. Raises `ConfigError`."""
+    tokens = {
+        (chain.name, token.symbol): Token(
+            chain=chain.name,
+            chain_id=chain.chain_id,
+            asset=chain.asset(token=token),
+            address=token.address,
+            peg=token.peg,
+        )
+        for chain in settings.chains
+        for token in chain.tokens
+    }
+    able = [corridor for capabilities in rails.capabilities.values() for corridor in capabilities.corridors]
+    problems: list[tuple[str, str]] = []
+    corridors = {}
+    for number, corridor in enumerate(settings.corridors):
+        for method in corridor.methods:
+            fitting = [c for c in able if (c.country, c.method, c.asset) == (corridor.country, method, corridor.asset)]
+            if not fitting:
+                sentence = f"no adapter pays {corridor.currency} by {method} in {corridor.country}; configure one that does"
+                problems.append((f"corridors[{number}].methods", sentence))
+                continue
+            corridors[corridor.country, corridor.currency, method] = Terms(
+                country=corridor.country,
+                currency=corridor.asset,
+                method=method,
+                spread_bps=corridor.spread_bps,
+                fee=corridor.fee,
+                **_limits(corridor.least, corridor.most, fitting),
+            )
+    if problems:
+        raise ConfigError(problems)
+    rules = PricingRules(
+        max_age=timedelta(seconds=settings.pricing.max_age_s),
+        max_spread_bps=settings.pricing.max_spread_bps,
+        min_sources=settings.pricing.min_sources,
+        quote_ttl=timedelta(seconds=settings.pricing.quote_ttl_s),
+    )
+    return Offer(tokens=tokens, corridors=corridors, rules=rules)
+
+
+def _limits(least: Money, most: Money, rails: Iterable[Corridor]) -> dict[str, Money]:
+    """Within the widest limits and the coarsest step of the rails, so that whatever we promise some rail can pay."""
+    rails = list(rails)
+    step = max((rail.step for rail in rails), key=lambda money: money.units)
+    return {
+        "least": max(least, min((rail.least for rail in rails), key=lambda money: money.units)).ceil_to(step),
+        "most": min(most, max((rail.most for rail in rails), key=lambda money: money.units)).floor_to(step),
+        "step": step,
+    }
+
+
+def make_sources(settings: Settings) -> tuple[RateSource, ...]:
+    """The configured rate sources. Raises `ConfigError`."""
+    problems: list[tuple[str, str]] = []
+    sources = []
+    currencies = tuple(sorted({corridor.currency for corridor in settings.corridors}))
+    for number, source in enumerate(settings.pricing.sources):
+        wanted = SourceSettings(
+            name=source.name,
+            kind=source.kind,
+            base_url=source.base_url,
+            app_id=source.app_id.get_secret_value() if source.app_id else None,
+            path=source.path,
+        )
+        try:
+            sources.append(make_source(wanted, currencies=currencies, max_age=timedelta(seconds=settings.pricing.max_age_s)))
+        except BadSettings as error:
+            problems.extend((f"pricing.sources[{number}].{key}", text) for key, text in error.problems.items())
+    if problems:
+        raise ConfigError(problems)
+    return tuple(sources)
+
+
+def chain_terms(chain: Chain) -> ChainTerms:
+    """A configured chain as the watcher knows it."""
+    finality = FinalizedTag() if chain.finality.depth is None else Depth(chain.finality.depth)
+    return ChainTerms(
+        name=chain.name,
+        chain_id=chain.chain_id,
+        rpc=chain.rpc,
+        finality=finality,
+        start_block=chain.start_block,
+        tokens={token.address.lower(): chain.asset(token=token) for token in chain.tokens},
+        poll_s=chain.poll_s,
+    )
+
+
+def _factory(chain: Chain) -> str:
+    return chain.factory or factory_address(treasury=chain.treasury)
+
+
+def make_app(gateway: Gateway) -> FastAPI:
+    """API and pages."""
+    app = FastAPI(title="Lastmile", version="1")
+    install_web(
+        app,
+        WebServices(
+            engine=gateway.engine,
+            offer=gateway.offer,
+            factories=gateway.factories,
+            public_url=gateway.settings.server.public_url,
+            clock=gateway.clock,
+        ),
+    )
+    install_api(
+        app,
+        ApiServices(
+            engine=gateway.engine,
+            offer=gateway.offer,
+            factories=gateway.factories,
+            rails=gateway.rails,
+            addresses=gateway.addresses,
+            issuer=gateway.issuer,
+            verifier=gateway.verifier,
+            public_url=gateway.settings.server.public_url,
+            clock=gateway.clock,
+        ),
+    )
+    return app
+
+
+def make_worker(gateway: Gateway, *, only: frozenset[str] = frozenset()) -> Worker:
+    """The loops: all of them, or the groups named: chains, rates, orders, payouts."""
+    engine, rails, clock = gateway.engine, gateway.rails, gateway.clock
+    least = {
+        chain.asset(token=token).code: chain.least(token=token)
+        for chain in gateway.settings.chains
+        for token in chain.tokens
+    }
+    groups: dict[str, list[Loop]] = {
+        "chains": [_chain_loop(gateway, terms, connect(terms.rpc[0])) for terms in gateway.chains],
+        "rates": [_rates_loop(gateway)],
+        "orders": [
+            Loop("deposits", lambda: book_deposits(engine, least=least, now=clock())),
+            Loop("deadlines", lambda: expire_orders(engine, now=clock())),
+        ],
+        "payouts": [
+            Loop("dispatch", lambda: dispatch(engine, rails=rails, clock=clock)),
+            Loop("poll", lambda: poll(engine, rails=rails, clock=clock)),
+            Loop("callbacks", lambda: handle_callbacks(engine, rails=rails, clock=clock)),
+        ],
+    }
+    if unknown := only - groups.keys():
+        raise ConfigError([("--only", f"{', '.join(sorted(unknown))}: no such group; there are: {', '.join(groups)}")])
+    loops = [loop for name, group in groups.items() if not only or name in only for loop in group]
+    return Worker(loops=tuple(loops), database_url=gateway.database_url)
+
+
+def _chain_loop(gateway: Gateway, terms: ChainTerms, node: Node) -> Loop:
+    watcher = Watcher(terms=terms, node=node, engine=gateway.engine, clock=gateway.clock)
+
+    async def step() -> int:
+        return int((await watcher.step()).more)
+
+    idle = timedelta(seconds=terms.poll_s)
+    return Loop(f"chain:{terms.name}", step, idle=idle, wakes=False, foreseen=(NodeFault,))
+
+
+def _rates_loop(gateway: Gateway) -> Loop:
+    async def step() -> int:
+        refreshed = await refresh_rates(gateway.engine, sources=gateway.sources, now=gateway.clock())
+        for fault in refreshed.faults:
+            log.warning("rate_source_failed", reason=str(fault))
+        return 0
+
+    idle = min(gateway.offer.rules.max_age / 4, RATES_EVERY_MOST)
+    return Loop("rates", step, idle=idle, wakes=False)
+
+
+async def run(gateway: Gateway, *, serve: bool, work: bool, only: frozenset[str] = frozenset()) -> None:
+    """Serve pages and API, run the loops, or both, until the process is told to stop (SIGINT, SIGTERM).
+
+    Raises `ConfigError` if the address can't be listened on.
+    """
+    listener = _listen(gateway.settings) if serve else None
+    async with asyncio.TaskGroup() as group:
+        if work:
+            worker = group.create_task(make_worker(gateway, only=only).run())
+        if listener:
+            await _serve(gateway, listener)
+        else:
+            await _told_to_stop()
+        if work:
+            worker.cancel()
+
+
+def _listen(settings: Settings) -> socket.socket:
+    host, port = settings.server.host, settings.server.port
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048)
+    except OSError as error:
+        sentence = f"can't listen on {host} port {port}: {error.strerror}. Stop what uses it, or choose another port."
+        raise ConfigError([("server.port", sentence)]) from None
+
+
+async def _serve(gateway: Gateway, listener: socket.socket) -> None:
+    config = uvicorn.Config(
+        make_app(gateway), log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=5
+    )
+    await uvicorn.Server(config).serve(sockets=[listener])
+
+
+async def _told_to_stop() -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(number, stop.set)
+    await stop.wait()
