@@ -56,6 +56,7 @@ log = structlog.get_logger()
 ADAPTERS = "lastmile.adapters"
 """The entry points under which adapters arrive."""
 CALLBACK_KEY_BYTES = 32
+DISPATCHERS = 3
 RATES_EVERY_MOST = timedelta(minutes=15)
 
 
@@ -298,7 +299,8 @@ def make_worker(gateway: Gateway, *, only: frozenset[str] = frozenset()) -> Work
             Loop("deadlines", lambda: expire_orders(engine, now=clock())),
         ],
         "payouts": [
-            Loop("dispatch", lambda: dispatch(engine, rails=rails, clock=clock)),
+            # Several, so that one slow rail doesn't keep the others' orders waiting for their next set.
+            *(Loop(f"dispatch:{n}", lambda: dispatch(engine, rails=rails, clock=clock)) for n in range(DISPATCHERS)),
             Loop("poll", lambda: poll(engine, rails=rails, clock=clock)),
             Loop("callbacks", lambda: handle_callbacks(engine, rails=rails, clock=clock)),
         ],

@@ -108,4 +108,7 @@ def _credentials(request: Request, form: dict[str, str]) -> tuple[str, str]:
         client_id, _, client_secret = base64.b64decode(text, validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError):
         raise InvalidClient from None
-    return unquote_plus(client_id), unquote_plus(client_secret)
+    client_id, client_secret = unquote_plus(client_id), unquote_plus(client_secret)
+    if "\0" in client_id + client_secret:  # no such text can be stored, hence none can be ours
+        raise InvalidClient
+    return client_id, client_secret

@@ -11,19 +11,27 @@ from http import HTTPStatus
 from inspect import isawaitable
 from typing import Any
 
+import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from gateway.api.headers import CLOSED
 from gateway.errors import Refusal
+
+log = structlog.get_logger()
 
 PROGRAM_PATHS = ("/v1/", "/oauth/", "/callbacks/", "/.well-known/")
 """Where programs talk to us. People's pages are elsewhere and have error pages of their own."""
 MEDIA_TYPE = "application/problem+json"
 ERRORS_MOST = 20
+RETRY_AFTER_S = 30
+"""When to ask again while the database is away, in seconds."""
 SENTENCE_MOST = 300
 """Longest sentence or field name in a document, in characters: some of them hold a piece of what the client sent."""
 
@@ -50,7 +58,12 @@ STATUS: Mapping[str, int] = {
 _CHALLENGES = {"invalid_token": 'Bearer error="invalid_token"', "invalid_client": "Basic"}
 _OAUTH_CODES = frozenset({"invalid_request", "invalid_client", "unsupported_grant_type"})
 # Where API documents keep the fields that the core knows by a short name.
-_PLACES = {"phone": "/recipient/phone", "account": "/recipient/account", "name": "/recipient/name"}
+_PLACES = {
+    "phone": "/recipient/phone",
+    "account": "/recipient/account",
+    "name": "/recipient/name",
+    "Idempotency-Key": "Idempotency-Key",
+}
 _SENTENCES = {
     HTTPStatus.BAD_REQUEST: "The request can't be read.",
     HTTPStatus.NOT_FOUND: "There is nothing at this address.",
@@ -95,7 +108,7 @@ class Problem(BaseModel):
     code: str
     errors: list[FieldFault]
     error: str | None = None
-    """The code once more, where OAuth clients look for it (RFC 6749 section 5.2)."""
+    """Where OAuth clients look for the code: one of those in RFC 6749 section 5.2."""
 
 
 def install_problems(app: FastAPI) -> None:
@@ -108,8 +121,11 @@ def install_problems(app: FastAPI) -> None:
     _document(app)
 
 
-def refusal_problem(refusal: Refusal) -> JSONResponse:
-    """The answer to a refusal of ours: the code's status, the refusal's sentence."""
+def refusal_problem(refusal: Refusal, *, oauth_error: str | None = None) -> JSONResponse:
+    """The answer to a refusal of ours: the code's status, the refusal's sentence.
+
+    `oauth_error` is its name at the token endpoint, where the code isn't one of RFC 6749's.
+    """
     faults = [] if refusal.field is None else [FieldFault(field=_short(_place(refusal.field)), message=_short(str(refusal)))]
     challenge = _CHALLENGES.get(refusal.code)
     return _response(
@@ -118,6 +134,7 @@ def refusal_problem(refusal: Refusal) -> JSONResponse:
         detail=_short(str(refusal)),
         errors=faults,
         headers={} if challenge is None else {"WWW-Authenticate": challenge},
+        oauth_error=refusal.code if refusal.code in _OAUTH_CODES else oauth_error,
     )
 
 
@@ -145,10 +162,24 @@ def _crash_problem(_error: Exception) -> JSONResponse:
     return _response(status=HTTPStatus.INTERNAL_SERVER_ERROR, code="internal_error", detail=detail)
 
 
+def _database_problem(error: Exception) -> JSONResponse:
+    """The database is away, or too busy for this request: nothing was written, and to ask again is right."""
+    log.error("database_failed", error=type(error).__name__, cause=type(getattr(error, "orig", None)).__name__)
+    detail = "Our database does not answer right now. Send the same request again in a minute, with the same Idempotency-Key."
+    return _response(
+        status=HTTPStatus.SERVICE_UNAVAILABLE,
+        code="unavailable",
+        detail=detail,
+        headers={"Retry-After": str(RETRY_AFTER_S)},
+    )
+
+
 _ANSWERS: Mapping[type[Exception], Callable[[Any], JSONResponse]] = {
     Refusal: refusal_problem,
     HTTPException: _http_problem,
     RequestValidationError: _validation_problem,
+    OperationalError: _database_problem,
+    NoConnectionFree: _database_problem,
     Exception: _crash_problem,
 }
 
@@ -174,7 +205,13 @@ def is_program_path(*, path: str) -> bool:
 
 
 def _response(
-    *, status: int, code: str, detail: str, errors: Sequence[FieldFault] = (), headers: Mapping[str, str] | None = None
+    *,
+    status: int,
+    code: str,
+    detail: str,
+    errors: Sequence[FieldFault] = (),
+    headers: Mapping[str, str] | None = None,
+    oauth_error: str | None = None,
 ) -> JSONResponse:
     problem = Problem(
         type=f"urn:lastmile:problem:{code}",
@@ -183,10 +220,9 @@ def _response(
         detail=detail,
         code=code,
         errors=list(errors),
-        error=code if code in _OAUTH_CODES else None,
+        error=oauth_error,
     )
-    always = {"Cache-Control": "no-store"}
-    return JSONResponse(problem.model_dump(exclude_none=True), status, always | dict(headers or {}), MEDIA_TYPE)
+    return JSONResponse(problem.model_dump(exclude_none=True), status, {**CLOSED, **(headers or {})}, MEDIA_TYPE)
 
 
 def _fault(error: Mapping[str, Any]) -> FieldFault:

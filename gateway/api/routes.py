@@ -1,10 +1,12 @@
 """The API's routes. Each only translates: documents in, one call, documents out."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Request, Security
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.api.access import access_router, bearer
 from gateway.api.bodies import BodyLimit
@@ -78,33 +80,12 @@ def orders_router(services: ApiServices) -> APIRouter:
         """Accept a quote. The same Idempotency-Key gives the same order, however often it is sent."""
         key = check_key(idempotency_key)
         async with transaction(services.engine) as connection:
-
-            async def act() -> Answer:
-                quote = await find_quote(connection, quote_id=body.quote_id, offer=services.offer)
-                if quote is None or quote.partner_id != claims.partner_id:
-                    raise QuoteNotFound
-                acceptance = Acceptance(
-                    quote_id=body.quote_id,
-                    partner_id=claims.partner_id,
-                    recipient=_recipient(body, quote),
-                    refund_address=body.refund_address,
-                    reference=body.reference,
-                    details=body.metadata,
-                )
-                accepted = await accept_quote(
-                    connection, acceptance=acceptance, factories=services.factories, now=services.clock()
-                )
-                view = await order_view(connection, now=services.clock(), order_id=accepted.order_id)
-                assert view is not None
-                document = order_document(view, offer=services.offer, public_url=services.public_url)
-                return Answer(201, document.model_dump(mode="json"))
-
             answer = await once(
                 connection,
                 partner_id=claims.partner_id,
                 key=key,
                 request=b"POST /v1/orders\n" + await request.body(),
-                act=act,
+                act=partial(_accept, services, connection, partner_id=claims.partner_id, body=body),
                 now=services.clock(),
             )
         headers = {"Idempotency-Replayed": "true"} if answer.replayed else {}
@@ -120,6 +101,26 @@ def orders_router(services: ApiServices) -> APIRouter:
         return order_document(view, offer=services.offer, public_url=services.public_url)
 
     return router
+
+
+async def _accept(services: ApiServices, connection: AsyncConnection, *, partner_id: str, body: OrderBody) -> Answer:
+    now = services.clock()
+    quote = await find_quote(connection, quote_id=body.quote_id, offer=services.offer)
+    if quote is None or quote.partner_id != partner_id:
+        raise QuoteNotFound
+    acceptance = Acceptance(
+        quote_id=body.quote_id,
+        partner_id=partner_id,
+        recipient=_recipient(body, quote),
+        refund_address=body.refund_address,
+        reference=body.reference,
+        details=body.metadata,
+    )
+    accepted = await accept_quote(connection, acceptance=acceptance, factories=services.factories, now=now)
+    view = await order_view(connection, now=now, order_id=accepted.order_id)
+    assert view is not None
+    document = order_document(view, offer=services.offer, public_url=services.public_url)
+    return Answer(201, document.model_dump(mode="json"))
 
 
 def _recipient(body: OrderBody, quote: QuoteView) -> Recipient:

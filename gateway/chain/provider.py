@@ -6,16 +6,21 @@ logs. `AsyncWeb3(GuardedProvider(url))` works for everything but batches.
 
 from __future__ import annotations
 
-import json
+import sys
 from collections.abc import Sequence
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, TCPConnector
+from pydantic_core import from_json
 from web3.providers.rpc import AsyncHTTPProvider
 from web3.types import RPCEndpoint, RPCResponse
 
 from gateway.chain.wire import NodeFault, TooMuchAsked, shown
+
+# py_ecc, which web3 brings along, raises Python's recursion limit to 100,000. Under that limit a deeply nested JSON text, in
+# an answer or in a request to our API, overflows the C stack and kills the process instead of raising RecursionError.
+sys.setrecursionlimit(1_000)
 
 ANSWER_MOST = 32 * 2**20
 """Longest answer that is read, in bytes after decompression; some 50,000 logs."""
@@ -110,8 +115,8 @@ class GuardedProvider(AsyncHTTPProvider):
 
 def _object(body: bytes, method: str) -> dict[str, Any]:
     try:
-        answer = json.loads(body)
-    except (ValueError, RecursionError):
+        answer = from_json(body, allow_inf_nan=False)
+    except ValueError:
         answer = None
     if not isinstance(answer, dict):
         raise NodeFault(f"{method}: the answer is no JSON object: {shown(body[:60])}")

@@ -14,7 +14,9 @@ from gateway.config.secret import is_secret
 
 PREFIX = "LASTMILE_"
 
-OUTSIDE = frozenset({"LASTMILE_CONFIG", "LASTMILE_DATA"})
+OUTSIDE = frozenset(
+    {"LASTMILE_CONFIG", "LASTMILE_DATA", "LASTMILE_SIMULATOR_STATE", "LASTMILE_SIMULATOR_DELAY_S", "LASTMILE_TEST_CACHE"}
+)
 """Variables that say where the settings are and thus aren't settings."""
 
 _INDEX = re.compile("[0-9]{1,4}")

@@ -88,11 +88,15 @@ def _http_url(text: str) -> str:
         raise WRONG from None
 
 
+def _without_slash(text: str) -> str:
+    return text.rstrip("/")
+
+
 def _site(text: str) -> str:
     url = HttpUrl(text)
     if url.path not in (None, "/") or url.query or url.fragment or url.username or url.password:
         raise ValueError('must end after host and port: pages stand at the root, as in "https://pay.example.org"')
-    return text.rstrip("/")
+    return _without_slash(text)
 
 
 def _postgres_url(secret: SecretStr) -> SecretStr:
@@ -171,6 +175,9 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 
 Url = Annotated[str, AfterValidator(_http_url)]
 """An http or https address, which may hold a key of ours."""
+
+BaseUrl = Annotated[Url, AfterValidator(_without_slash)]
+"""An http or https address that paths are added to, without the slash at its end."""
 
 Site = Annotated[Url, AfterValidator(_site)]
 """An http or https address of scheme, host and port only, without the slash at its end."""

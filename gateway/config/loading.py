@@ -78,12 +78,12 @@ def _checked(tree: Mapping[str, object], problems: list[Problem], variables: Map
     try:
         settings = Settings.model_validate(tree)
     except ValidationError as error:
-        # "from None" below also keeps pydantic's error, which holds every value, out of tracebacks.
+        # Raised outside this block: pydantic's error holds every value and would stand in the traceback.
         settings = None
         problems = [*problems, *problems_of(error)]
     problems = [*problems, *repeated(tree)]
     if settings is None or problems:
-        raise ConfigError(_written(problems, variables)) from None
+        raise ConfigError(_written(problems, variables))
     return settings
 
 

@@ -14,6 +14,7 @@ from gateway.config.fields import (
     DEPENDS,
     AdapterName,
     Address,
+    BaseUrl,
     Bps,
     Country,
     Currency,
@@ -103,7 +104,7 @@ class Chain(Group):
     finality: Finality = Field(description='{ tag = "finalized" } or { depth = 12 }')
     treasury: Address = Field(description='the account that gets all coins, "0x" and 40 hexadecimal digits')
     factory: Address | None = Field(None, description='the forwarder factory\'s address, "0x" and 40 hexadecimal digits')
-    """Absent: the address at which this treasury's factory is deployed by CREATE2."""
+    """Absent: see `factory_address`."""
     start_block: Annotated[Whole, Field(ge=0, lt=2**63)] | None = Field(
         None, description="the first block to look at, from 0"
     )
@@ -124,6 +125,13 @@ class Chain(Group):
         if quorum > urls:
             raise ValueError(f"{quorum} is more than the {urls} rpc {_plural(urls, 'url')} listed; give at most {urls}")
         return quorum
+
+    @property
+    def factory_address(self) -> str:
+        """The forwarder factory: `factory`, or where CREATE2 puts this treasury's own."""
+        from gateway.chain.forwarders import factory_address  # noqa: PLC0415 - eth_utils takes 0.3 s to import
+
+        return self.factory or factory_address(treasury=self.treasury)
 
     def asset(self, *, token: Token) -> Asset:
         """A coin of this chain as an asset: USDC@8453 with its decimals."""
@@ -177,7 +185,7 @@ class Source(Group):
 
     name: Slug = Field(description='a short name in small letters, as in "oxr"')
     kind: Slug = Field(description='a kind of source, as in "open_exchange_rates" or "file"')
-    base_url: Url | None = Field(
+    base_url: BaseUrl | None = Field(
         None, repr=False, description='an http or https address, as in "https://openexchangerates.org"'
     )
     app_id: Annotated[SecretStr, Field(min_length=1)] | None = Field(None, description="the key that the source gave you")

@@ -38,7 +38,7 @@ def bigint(**options: Any) -> Any:
 
 def moment(**options: Any) -> Any:
     """A point in time, with time zone."""
-    return Field(sa_type=DateTime(timezone=True), **options)  # type: ignore[call-overload]
+    return Field(sa_type=DateTime(timezone=True), **options)
 
 
 def document(**options: Any) -> Any:

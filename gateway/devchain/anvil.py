@@ -2,15 +2,17 @@
 
 Facts about anvil 1.7.1, all tried: `--state` restores blocks, receipts, logs, balances and code, with their hashes, but not
 the states of old blocks, so `eth_call` works at the head only until new blocks come. The genesis block is made anew at every
-start: only the same `--timestamp` gives it the same hash. The chain's time goes on where it stopped, until `evm_setTime`.
+start: only the same `--timestamp` gives it the same hash, and the chain's time begins there again, until `evm_setTime`.
 Without `--prune-history` every block's state is kept, in memory and then in gigabytes under the home directory.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -54,9 +56,8 @@ class Anvil:
     def stop(self) -> None:
         """Stop it gracefully: it writes its state first. Nothing happens if it is gone already."""
         for kind in (signal.SIGTERM, signal.SIGKILL):
-            if is_held(_log(self.folder)):
-                os.kill(self.pid, kind)
-                _await_end(self.folder)
+            if is_held(_log(self.folder)) and _pid(self.folder) == self.pid:
+                _end(self.folder, kind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +67,8 @@ class _Birth:
     chain_id: int
     timestamp: int
     """Of the genesis block, in Unix seconds: also how we know our chain among others."""
+    state: str
+    """Name of the state's file. No two chains share it: who deletes the folder of a running node meets it there no more."""
     port: int
 
 
@@ -88,18 +91,18 @@ def start(
     pace = [] if block_time is None else ["--block-time", str(block_time)]
     pace += ["--slots-in-an-epoch", str(slots_in_an_epoch)]
     with exclusive(folder / "anvil.lock"):
-        birth = _read_birth(folder) or _Birth(chain_id=chain_id, timestamp=int(system_clock().timestamp()), port=0)
+        birth = _read_birth(folder) or _new_birth(chain_id)
         if birth.chain_id != chain_id:
             raise CannotStart(
                 f"The chain in {folder} has id {birth.chain_id}, not {chain_id}. Use another folder, or delete it."
             )
-        if not is_held(_log(folder)):
-            return _revive(folder, tools, birth, pace, port)
-        if (running := _await_answer(folder, birth)) is None:
+        if (running := _await_answer(folder, birth)) is not None:
+            return running
+        if is_held(_log(folder)):
             raise CannotStart(
                 f"The development node of {folder} runs (process {_pid(folder)}) but does not answer. Stop it."
             )
-        return running
+        return _revive(folder, tools, birth, pace, port)
 
 
 def _revive(folder: Path, tools: Tools, birth: _Birth, pace: list[str], port: int | None) -> Anvil:
@@ -111,8 +114,7 @@ def _revive(folder: Path, tools: Tools, birth: _Birth, pace: list[str], port: in
             _set_time(running)
             return running
         if is_held(_log(folder)):
-            os.kill(_pid(folder), signal.SIGKILL)
-            _await_end(folder)
+            _end(folder, signal.SIGKILL)
     said = _log(folder).read_text(errors="replace").strip() or "nothing"
     raise CannotStart(
         f"The development node (anvil) did not start. It said: {said}\n"
@@ -123,7 +125,7 @@ def _revive(folder: Path, tools: Tools, birth: _Birth, pace: list[str], port: in
 def _launch(folder: Path, tools: Tools, birth: _Birth, pace: list[str]) -> None:
     identity = ["--chain-id", str(birth.chain_id), "--timestamp", str(birth.timestamp)]
     address = ["--host", HOST, "--port", str(birth.port)]
-    memory = ["--state", str(folder / "state.json"), "--state-interval", "1", "--prune-history", str(STATES_KEPT)]
+    memory = ["--state", str(folder / birth.state), "--state-interval", "1", "--prune-history", str(STATES_KEPT)]
     command = [str(tools.anvil), *identity, *address, *memory, *pace, "--quiet"]
     with _log(folder).open("ab") as log:
         # The node inherits this lock with its output: it is held exactly as long as the node lives.
@@ -162,14 +164,15 @@ def _is_ours(rpc: Rpc, birth: _Birth) -> bool:
 
 
 def _set_time(anvil: Anvil) -> None:
-    """Bring a restored chain's time to the present; never back."""
-    now = int(system_clock().timestamp())
+    """Bring the chain's time to the present, or to its last block's if that is ahead."""
     with Rpc(anvil.url) as rpc:
-        if int(rpc("eth_getBlockByNumber", "latest", False)["timestamp"], 16) < now:
-            rpc("evm_setTime", now)
+        last = int(rpc("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
+        rpc("evm_setTime", max(last, int(system_clock().timestamp())))
 
 
-def _await_end(folder: Path) -> None:
+def _end(folder: Path, kind: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(_pid(folder), kind)
     deadline = time.monotonic() + STOP_MOST_S
     while is_held(_log(folder)) and time.monotonic() < deadline:
         time.sleep(POLL_S)
@@ -202,6 +205,11 @@ def _read_birth(folder: Path) -> _Birth | None:
         return _Birth(**json.loads((folder / "anvil.json").read_text()))
     except FileNotFoundError:
         return None
+
+
+def _new_birth(chain_id: int) -> _Birth:
+    now = int(system_clock().timestamp())
+    return _Birth(chain_id=chain_id, timestamp=now, state=f"state-{secrets.token_hex(4)}.json", port=0)
 
 
 def _write_birth(folder: Path, birth: _Birth) -> None:

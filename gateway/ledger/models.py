@@ -36,11 +36,11 @@ class Posting(SQLModel, table=True):
 
     __tablename__ = "postings"
 
-    journal_id: int = bigint(primary_key=True, foreign_key="journal.id")
+    journal_id: int = bigint(primary_key=True)
     line: int = Field(sa_type=SmallInteger, primary_key=True)
     source: str = text()
     destination: str = text()
-    asset: str = text(foreign_key="assets.code")
+    asset: str = text()
     units: int = units()
 
 

@@ -69,7 +69,7 @@ class OutboxMessage(SQLModel, table=True):
     __tablename__ = "outbox"
 
     id: int | None = bigint(default=None, primary_key=True)
-    order_id: str = text(foreign_key="orders.id")
+    order_id: str = text()
     kind: str = text()
     payload: dict[str, Any] = document(default_factory=dict)
     created_at: datetime = moment()

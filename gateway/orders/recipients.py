@@ -55,7 +55,7 @@ def _mobile_number(text: str, *, country: str) -> str:
     example = phonenumbers.example_number_for_type(country, phonenumbers.PhoneNumberType.MOBILE)
     like = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.INTERNATIONAL) if example else "+…"
     wrong = BadRecipient(f"This is no mobile number of {country}. Write it like {like}.", field="phone")
-    if not text.isascii():
+    if not text.isascii() or not text.isprintable():
         raise wrong
     try:
         number = phonenumbers.parse(text, country)

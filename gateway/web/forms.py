@@ -21,10 +21,12 @@ INPUTS = {
     "amount": "amount",
     "send_amount": "amount",
     "receive_amount": "amount",
+    "corridor": "corridor",
     "country": "corridor",
     "currency": "corridor",
     "method": "corridor",
     "receive": "corridor",
+    "token": "token",
     "chain": "token",
     "asset": "token",
 }

@@ -7,6 +7,7 @@ translation has one place to step in.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import localcontext
 from gettext import NullTranslations
 
 import phonenumbers
@@ -19,6 +20,8 @@ from gateway.money import Money, Rate, decimal_of
 FRACTION_LEAST = 2
 """Digits after the point that an amount shows at least, if its asset has them."""
 RATE_DIGITS = 4
+DIGITS_MOST = 100
+"""More than the 78 of a uint256, with room for a few after the point."""
 NAME_SHOWN = 30
 """Longest masked name, in characters."""
 
@@ -38,10 +41,7 @@ class Reader:
 
     def money(self, money: Money) -> str:
         """An amount to read, with thousands set apart: "12,999.50 KES"."""
-        whole, point, fraction = self.plain(money).partition(".")
-        grouped = format_decimal(int(whole), locale=self.locale)
-        symbol = get_decimal_symbol(self.locale) if point else ""
-        return f"{grouped}{symbol}{fraction} {money.asset.symbol}"
+        return f"{self._grouped(self.plain(money))} {money.asset.symbol}"
 
     def plain(self, money: Money) -> str:
         """An amount to copy into a wallet: digits and a point only, exact, without idle zeros: "100.50"."""
@@ -50,9 +50,7 @@ class Reader:
 
     def rate(self, rate: Rate) -> str:
         """What one whole of the base costs: "129.2000 KES"."""
-        whole, _, fraction = decimal_of(rate.whole(), digits=RATE_DIGITS).partition(".")
-        grouped = f"{format_decimal(int(whole), locale=self.locale)}{get_decimal_symbol(self.locale)}{fraction}"
-        return f"{grouped} {rate.quote.symbol}"
+        return f"{self._grouped(decimal_of(rate.whole(), digits=RATE_DIGITS))} {rate.quote.symbol}"
 
     def moment(self, at: datetime) -> str:
         """A point in time, in UTC until the page's script knows the reader's own zone."""
@@ -61,10 +59,6 @@ class Reader:
     def country(self, code: str) -> str:
         """A country's name; its code where the language has none."""
         return str(self.locale.territories.get(code, code))
-
-    def currency(self, code: str) -> str:
-        """A currency's name; its code where the language has none."""
-        return str(self.locale.currencies.get(code, code))
 
     def chain(self, name: str) -> str:
         """A configured chain's name as a heading has it."""
@@ -85,3 +79,10 @@ class Reader:
         """A name for a page that others may see: the first word, and the others' first letters."""
         first, *rest = name.split() or [""]
         return " ".join([first, *(word[0] for word in rest)])[:NAME_SHOWN]
+
+    def _grouped(self, decimal: str) -> str:
+        whole, point, fraction = decimal.partition(".")
+        # The default of 28 digits makes the library fail on amounts that a token contract can very well send.
+        with localcontext(prec=DIGITS_MOST):
+            grouped = format_decimal(int(whole), locale=self.locale)
+        return f"{grouped}{get_decimal_symbol(self.locale) if point else ''}{fraction}"

@@ -71,13 +71,13 @@ def test_half_or_senseless_postings_are_refused(books, line):
 def test_no_account_of_an_order_goes_below_zero(books):
     books.execute(LINE + f"({entry(books)}, 1, 'chain:1', 'order:a:funds', 'KES', 5)")
     journal = entry(books, "second")
-    with pytest.raises(psycopg.errors.CheckViolation, match="no_account_below_zero"):
+    with pytest.raises(psycopg.errors.CheckViolation, match="below zero"):
         books.execute(LINE + f"({journal}, 1, 'order:a:funds', 'order:a:payout', 'KES', 6)")
 
 
 def test_an_account_that_never_had_money_gives_none(books):
     journal = entry(books)
-    with pytest.raises(psycopg.errors.CheckViolation, match="no_account_below_zero"):
+    with pytest.raises(psycopg.errors.CheckViolation, match="below zero"):
         books.execute(LINE + f"({journal}, 1, 'order:a:funds', 'capital', 'KES', 1)")
 
 
@@ -101,6 +101,22 @@ def test_an_exchange_has_a_leg_in_each_asset(books, lines):
     journal = entry(books)
     with pytest.raises(psycopg.errors.CheckViolation, match="two legs"):
         books.execute(LINE + lines.format(journal))
+
+
+def test_a_posting_belongs_to_an_entry(books):
+    with pytest.raises(psycopg.errors.ForeignKeyViolation):
+        books.execute(LINE + "(99, 1, 'chain:1', 'order:a:funds', 'KES', 5)")
+
+
+def test_an_entry_begins_with_its_first_line(books):
+    with pytest.raises(psycopg.errors.RestrictViolation, match="from line 1"):
+        books.execute(LINE + f"({entry(books)}, 2, 'chain:1', 'order:a:funds', 'KES', 5)")
+
+
+@pytest.mark.parametrize("change", ["UPDATE assets SET decimals = 3", "DELETE FROM assets", "TRUNCATE assets CASCADE"])
+def test_an_asset_keeps_its_decimals(books, change):
+    with pytest.raises(psycopg.errors.RestrictViolation):
+        books.execute(change)
 
 
 def test_a_cause_is_journaled_once(books):

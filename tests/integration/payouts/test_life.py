@@ -82,7 +82,9 @@ async def test_paid_at_once_is_delivered_and_adds_up(engine, rails, rail, clock)
         "rounding": "0.08",
     }
     assert await scalar(engine, "SELECT count(*) FROM balances WHERE units <> 0") == 0
-    assert await scalar(engine, "SELECT count(*) FROM outbox") == await scalar(engine, "SELECT count(*) FROM order_events") + 1
+    assert (
+        await scalar(engine, "SELECT count(*) FROM outbox") == await scalar(engine, "SELECT count(*) FROM order_events") + 1
+    )
 
 
 async def test_an_attempt_is_committed_before_it_is_sent(engine, rails, rail, clock):

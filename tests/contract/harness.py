@@ -1,0 +1,154 @@
+"""What the contract suite stands on: a simulator served for real, an inbox that rails call back, waiting with a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, TypeVar
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+
+from gateway.clock import system_clock
+from gateway.money import Money
+from gateway.offramp import CallbackRequest
+from gateway.railsim import Scenario
+
+DEADLINE_S = 10
+T = TypeVar("T")
+
+
+async def eventually(probe: Callable[[], T | None], *, what: str) -> T:
+    """The probe's first answer that isn't None or False. Fails after the deadline."""
+    ends = time.monotonic() + DEADLINE_S
+    while True:
+        if answer := probe():
+            return answer
+        assert time.monotonic() < ends, f"waited in vain for {what}"
+        await asyncio.sleep(0.005)
+
+
+def free_address() -> str:
+    """An address at which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+@contextmanager
+def served(app: FastAPI) -> Iterator[str]:
+    """Serve an application on a free port, in a thread of its own, until the end of the block."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, ws="none", log_level="critical", access_log=False))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        ends = time.monotonic() + DEADLINE_S
+        while not server.started:
+            assert thread.is_alive(), "the server did not start"
+            assert time.monotonic() < ends, "the server did not start"
+            time.sleep(0.005)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(DEADLINE_S)
+        listener.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Rail:
+    """A running simulator, by its `/_sim` endpoints."""
+
+    url: str
+    client: httpx.Client
+
+    def settings(self) -> dict[str, Any]:
+        return self._get("settings")
+
+    def script(self, *scenarios: Scenario, **details: object) -> None:
+        body = {"scenarios": [each.value for each in scenarios], **details}
+        self.client.post("/_sim/faults", json=body).raise_for_status()
+
+    def forget_scripts(self) -> None:
+        self.client.delete("/_sim/faults").raise_for_status()
+
+    def hold(self, money: Money) -> None:
+        body = {"currency": money.asset.code, "amount": money.decimal()}
+        self.client.put("/_sim/balance", json=body).raise_for_status()
+
+    def payouts(self, attempt_id: str) -> list[dict[str, Any]]:
+        return [each for each in self._get("payouts") if each["id"] == attempt_id]
+
+    def times_paid(self, attempt_id: str) -> int:
+        return sum(each["times"] for each in self.payouts(attempt_id))
+
+    def requests(self) -> list[dict[str, Any]]:
+        return self._get("requests")
+
+    def scenarios(self) -> set[Scenario]:
+        return {Scenario(name) for name in self._get("scenarios")}
+
+    def _get(self, name: str) -> Any:
+        return self.client.get(f"/_sim/{name}").raise_for_status().json()
+
+
+@contextmanager
+def running(simulator: FastAPI) -> Iterator[Rail]:
+    """A simulator, served until the end of the block."""
+    with served(simulator) as url, httpx.Client(base_url=url, trust_env=False, verify=False) as client:
+        yield Rail(url, client)
+
+
+class Inbox:
+    """A real HTTP server at which a rail's callbacks arrive."""
+
+    def __init__(self) -> None:
+        self.deliveries: list[CallbackRequest] = []
+        self.answer: tuple[int, Mapping[str, object]] = (200, {})
+        inbox = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                inbox._take(self)
+
+            do_PUT = do_POST  # noqa: N815 - the name that http.server looks for
+
+            def log_message(self, *_: object) -> None:
+                """Keep silent."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread.start()
+
+    def address(self, attempt_id: str, label: str) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}/{attempt_id}/{label}"
+
+    def of(self, attempt_id: str) -> list[CallbackRequest]:
+        return [each for each in self.deliveries if each.attempt_id == attempt_id]
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def _take(self, handler: BaseHTTPRequestHandler) -> None:
+        _, attempt_id, label = handler.path.split("/")
+        body = handler.rfile.read(int(handler.headers.get("content-length", "0")))
+        headers = {name.lower(): value for name, value in handler.headers.items()}
+        self.deliveries.append(
+            CallbackRequest(attempt_id=attempt_id, label=label, headers=headers, body=body, received_at=system_clock())
+        )
+        status, document = self.answer
+        handler.send_response(status)
+        handler.send_header("content-type", "application/json")
+        handler.end_headers()
+        handler.wfile.write(json.dumps(dict(document)).encode())

@@ -1,0 +1,73 @@
+"""Compiles Solidity with the compiler that `gateway/chain/contracts/package-lock.json` names.
+
+Run as `python -m tests.solidity`, it writes `gateway/chain/contracts/ForwarderFactory.json` anew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gateway.devchain.node import Progress, find_node, install_packages
+
+REPOSITORY = Path(__file__).parents[1]
+CONTRACTS = REPOSITORY / "gateway/chain/contracts"
+ARTIFACT = CONTRACTS / "ForwarderFactory.json"
+OUTPUTS = ["abi", "evm.bytecode.object"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Solc:
+    """The compiler, installed."""
+
+    node: Path
+    script: Path
+    version: str
+
+
+def tools_cache() -> Path:
+    """Where the tests keep what they install: LASTMILE_TEST_CACHE, or a folder of the checkout."""
+    return Path(os.environ.get("LASTMILE_TEST_CACHE") or REPOSITORY / ".lastmile/test-tools")
+
+
+def install_solc(*, folder: Path, progress: Progress) -> Solc:
+    modules = install_packages(manifest=CONTRACTS, folder=folder, needs="solc/solc.js", what="solc", progress=progress)
+    version = json.loads((modules / "solc/package.json").read_bytes())["version"]
+    return Solc(node=find_node(folder=folder, progress=progress).node, script=modules / "solc/solc.js", version=version)
+
+
+def compile_sources(solc: Solc, sources: Mapping[str, str], settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Contracts by name, each {abi, bytecode}, from sources by file name. Fails on a warning too."""
+    question = {
+        "language": "Solidity",
+        "sources": {name: {"content": text} for name, text in sources.items()},
+        "settings": {**settings, "outputSelection": {"*": {"*": OUTPUTS}}},
+    }
+    command = [solc.node, solc.script, "--standard-json"]
+    done = subprocess.run(command, input=json.dumps(question), capture_output=True, text=True, check=True)
+    answer = json.loads(done.stdout[done.stdout.index("{") :])
+    assert not answer.get("errors"), "\n".join(error["formattedMessage"] for error in answer["errors"])
+    return {
+        name: {"abi": contract["abi"], "bytecode": "0x" + contract["evm"]["bytecode"]["object"]}
+        for contracts in answer["contracts"].values()
+        for name, contract in contracts.items()
+        if contract["evm"]["bytecode"]["object"]
+    }
+
+
+def artifact(solc: Solc) -> dict[str, Any]:
+    """What `ForwarderFactory.json` must be."""
+    settings = json.loads((CONTRACTS / "settings.json").read_bytes())
+    sources = {"ForwarderFactory.sol": (CONTRACTS / "ForwarderFactory.sol").read_text()}
+    return {"compiler": f"solc {solc.version}", "settings": settings, "contracts": compile_sources(solc, sources, settings)}
+
+
+if __name__ == "__main__":
+    compiler = install_solc(folder=tools_cache(), progress=lambda line: print(line, file=sys.stderr))
+    ARTIFACT.write_text(json.dumps(artifact(compiler), indent=1) + "\n")

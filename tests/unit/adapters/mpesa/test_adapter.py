@@ -1,0 +1,148 @@
+"""The adapter without a rail: its addresses, its limits, its events."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import entry_points
+from typing import Any
+
+import pytest
+
+from adapters.mpesa import Mpesa
+from adapters.mpesa.adapter import NotAsked
+from adapters.mpesa.wire import KES, msisdn
+from gateway.money import Money
+from gateway.offramp import (
+    AdapterContext,
+    AttemptRef,
+    BadSettings,
+    CallbackRequest,
+    Destination,
+    ForgedCallback,
+    Instruction,
+    Method,
+    NotSent,
+    Outcome,
+    OutsideLimits,
+    Resend,
+)
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+ATTEMPT = "att_01JD0000000000000000000001"
+
+
+def context(settings: dict[str, Any]) -> AdapterContext:
+    return AdapterContext(
+        name="kenya",
+        settings=settings,
+        callback_address=lambda id_, label: f"https://x.invalid/{id_}/{label}",
+        clock=lambda: NOW,
+    )
+
+
+@pytest.fixture
+async def adapter(settings: dict[str, Any]) -> AsyncIterator[Mpesa]:
+    made = Mpesa(context({**settings, "base_url": "http://127.0.0.1:9"}))
+    yield made
+    await made.close()
+
+
+def arrived(label: str, body: bytes) -> CallbackRequest:
+    return CallbackRequest(attempt_id=ATTEMPT, label=label, headers={}, body=body, received_at=NOW)
+
+
+FAILURE = b'{"Result":{"ResultCode":2001,"ConversationID":"AG_1"}}'
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        ("result", (Outcome.FAILED, False)),
+        ("timeout", (Outcome.UNKNOWN, False)),
+        ("status", (Outcome.UNKNOWN, True)),
+        ("status_timeout", (Outcome.UNKNOWN, True)),
+    ],
+)
+def test_only_what_answers_our_question_is_proof(adapter: Mpesa, label: str, expected: tuple[Outcome, bool]):
+    callback = adapter.read_callback(arrived(label, FAILURE))
+    assert (callback.report.outcome, callback.proof) == expected
+    assert callback.attempt_id == ATTEMPT
+
+
+def test_an_address_that_was_never_given_is_refused(adapter: Mpesa):
+    with pytest.raises(ForgedCallback):
+        adapter.read_callback(arrived("balance", FAILURE))
+
+
+def test_an_event_is_the_same_bytes_at_the_same_address(adapter: Mpesa):
+    def event(request: CallbackRequest) -> str:
+        return adapter.read_callback(request).event_id
+
+    request = arrived("result", FAILURE)
+    assert event(request) == event(replace(request, received_at=NOW + timedelta(hours=1), headers={"date": "x"}))
+    others = [
+        replace(request, label="timeout"),
+        replace(request, attempt_id=ATTEMPT + "2"),
+        replace(request, body=FAILURE + b" "),
+    ]
+    assert len({event(each) for each in [request, *others]}) == 4
+
+
+@pytest.mark.parametrize(
+    "account",
+    ["+254712345678", "+254112345678"],
+)
+def test_kenyan_mobile_numbers_go_out_without_the_plus(account: str):
+    assert msisdn(account) == account[1:]
+
+
+@pytest.mark.parametrize(
+    "account",
+    [
+        "254712345678",
+        "+254202345678",
+        "+25471234567",
+        "+2547123456789",
+        "0712345678",
+        "+254712345678\n",
+        "+25471234567٨",
+        "",
+    ],
+)
+async def test_other_numbers_are_outside_the_limits(adapter: Mpesa, account: str):
+    to = Destination(country="KE", method=Method.MOBILE_MONEY, account=account, holder="A")
+    with pytest.raises(OutsideLimits):
+        await adapter.pay(Instruction(attempt_id=ATTEMPT, deliver=Money(1000, KES), to=to))
+
+
+async def test_a_question_that_does_not_arrive_is_never_taken_for_an_unsent_payment(adapter: Mpesa):
+    with pytest.raises(NotAsked) as refused:
+        await adapter.status(AttemptRef(attempt_id=ATTEMPT, provider_ref=None, deliver=Money(1000, KES), sent_at=NOW))
+    assert not isinstance(refused.value, NotSent)
+
+
+async def test_the_settings_reach_the_capabilities(settings: dict[str, Any]):
+    made = Mpesa(context({**settings, "resend_within_s": 60, "settles_within_s": 120, "answer_within_s": 5}))
+    capabilities = made.capabilities
+    assert (capabilities.name, capabilities.resend) == ("kenya", Resend.DEDUPED)
+    assert capabilities.resend_within == timedelta(seconds=60)
+    assert capabilities.settles_within == timedelta(seconds=120)
+    assert capabilities.answer_within == timedelta(seconds=5)
+    await made.close()
+
+
+def test_wrong_settings_are_refused_when_the_adapter_is_made():
+    with pytest.raises(BadSettings):
+        Mpesa(context({}))
+
+
+def test_adapter_and_simulator_are_found_by_their_entry_points():
+    assert entry_points(group="lastmile.adapters")["mpesa"].load() is Mpesa
+    assert callable(entry_points(group="lastmile.simulators")["mpesa"].load())
+
+
+def test_daraja_gets_the_answer_it_expects(adapter: Mpesa):
+    status, document = adapter.callback_answer()
+    assert (status, str(document["ResultCode"]), document["ResultDesc"]) == (200, "0", "Accepted")

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from itertools import permutations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.pricing.consensus import RateDisputed, RateUnavailable, mid
+from gateway.pricing.observations import FUTURE_SLACK, Observation
+from gateway.pricing.offer import PricingRules
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+RULES = PricingRules(max_age=timedelta(hours=2), max_spread_bps=100, min_sources=2, quote_ttl=timedelta(minutes=15))
+
+
+def seen(source: str, price: str, *, age: timedelta = timedelta(0), base: str = "USD", quote: str = "KES") -> Observation:
+    return Observation(source=source, base=base, quote=quote, price=Fraction(price), as_of=NOW - age)
+
+
+def middle(*observations: Observation, rules: PricingRules = RULES):
+    return mid(observations, base="USD", quote="KES", rules=rules, now=NOW)
+
+
+def rules(*, min_sources: int = 2, max_spread_bps: int = 100) -> PricingRules:
+    return PricingRules(
+        max_age=RULES.max_age, max_spread_bps=max_spread_bps, min_sources=min_sources, quote_ttl=RULES.quote_ttl
+    )
+
+
+def test_of_three_prices_the_middle_one_counts():
+    assert middle(seen("a", "129.9"), seen("b", "129.2"), seen("c", "129.0")).price == Fraction("129.2")
+
+
+def test_of_two_prices_the_exact_mean_counts():
+    assert middle(seen("a", "129.2"), seen("b", "129.3")).price == Fraction("129.25")
+
+
+def test_of_four_prices_the_mean_of_the_inner_two_counts():
+    prices = (seen("a", "129"), seen("b", "129.1"), seen("c", "129.2"), seen("d", "130"))
+    assert all(middle(*order).price == Fraction("129.15") for order in permutations(prices))
+
+
+def test_the_mid_is_as_old_as_its_oldest_price_and_names_its_sources():
+    result = middle(seen("b", "129.2", age=timedelta(hours=1)), seen("a", "129.2"))
+    assert (result.as_of, result.sources) == (NOW - timedelta(hours=1), ("a", "b"))
+
+
+@pytest.mark.parametrize("age", [timedelta(0), RULES.max_age, -FUTURE_SLACK])
+def test_a_price_may_be_used_up_to_its_largest_age_and_a_little_ahead_of_our_clock(age):
+    assert middle(seen("a", "129.2"), seen("b", "129.2", age=age)).sources == ("a", "b")
+
+
+@pytest.mark.parametrize("age", [RULES.max_age + timedelta(microseconds=1), -FUTURE_SLACK - timedelta(microseconds=1)])
+def test_a_price_too_old_or_from_the_future_does_not_count(age):
+    with pytest.raises(RateUnavailable) as refused:
+        middle(seen("a", "129.2"), seen("b", "129.2", age=age))
+    assert refused.value.code == "rate_unavailable"
+    assert str(refused.value) == "There is no current exchange rate for KES. Try again in a few minutes."
+    assert refused.value.detail.startswith("USD/KES: 1 fresh sources, 2 needed; known: a of 2026-11-22 12:00:00 UTC, b of")
+
+
+def test_prices_of_other_pairs_do_not_count():
+    with pytest.raises(RateUnavailable):
+        middle(seen("a", "129.2"), seen("b", "0.0078", base="KES", quote="USD"), seen("c", "3650", quote="UGX"))
+
+
+def test_nothing_known_is_said_plainly():
+    with pytest.raises(RateUnavailable, match="Try again") as refused:
+        middle()
+    assert refused.value.detail == "USD/KES: 0 fresh sources, 2 needed; known: none"
+
+
+def test_no_rule_makes_a_rate_out_of_nothing():
+    with pytest.raises(RateUnavailable):
+        middle(rules=rules(min_sources=0))
+
+
+def test_one_source_has_one_vote_and_its_newest_price_counts():
+    old = seen("a", "129.0", age=timedelta(minutes=5))
+    with pytest.raises(RateUnavailable):
+        middle(seen("a", "129.2"), old)
+    assert middle(seen("a", "129.2"), old, rules=rules(min_sources=1)).price == Fraction("129.2")
+
+
+def test_sources_as_far_apart_as_allowed_are_believed():
+    assert middle(seen("a", "99.5"), seen("b", "100.5")).price == 100
+
+
+def test_sources_further_apart_than_allowed_stop_the_price():
+    with pytest.raises(RateDisputed) as refused:
+        middle(seen("a", "99.49"), seen("b", "100.5"))
+    assert refused.value.code == "rate_disputed"
+    assert str(refused.value) == "The exchange rate for KES is unsettled right now. Try again in a few minutes."
+    assert refused.value.detail == "USD/KES: sources more than 100 bps apart: a 99.490000, b 100.500000"
+
+
+@pytest.mark.parametrize("wrong", ["0.00774", "129200000000", "1.292"])
+def test_one_source_with_a_swapped_pair_or_a_shifted_point_stops_the_price(wrong):
+    with pytest.raises(RateDisputed):
+        middle(seen("a", "129.2"), seen("b", "129.2"), seen("c", wrong))
+
+
+def test_a_coin_that_is_pegged_to_the_currency_itself_is_worth_one():
+    result = mid([], base="USD", quote="USD", rules=RULES, now=NOW)
+    assert (result.price, result.as_of, result.sources) == (1, NOW, ())
+
+
+@given(st.lists(st.fractions(min_value=1, max_value=1000, max_denominator=1).map(str), min_size=1, max_size=7))
+def test_the_mid_lies_between_the_lowest_and_the_highest_price(prices):
+    observations = [seen(f"s{index}", price) for index, price in enumerate(prices)]
+    result = middle(*observations, rules=rules(min_sources=1, max_spread_bps=10_000_000))
+    assert min(map(Fraction, prices)) <= result.price <= max(map(Fraction, prices))
+
+
+@pytest.mark.parametrize("price", [Fraction(0), Fraction(-1), Fraction(10**12) + 1, Fraction(1, 10**13), Fraction(1, 3)])
+def test_an_absurd_price_cannot_even_be_observed(price):
+    with pytest.raises(ValueError, match="no plausible price"):
+        Observation(source="a", base="USD", quote="KES", price=price, as_of=NOW)
