@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -15,18 +17,23 @@ from gateway.db.migrate import migrate
 from gateway.db.session import make_engine
 
 TEMPLATE = "template_lastmile"
+ROOM = 1 << 30
+pytest_plugins = ["tests.fixtures_chain"]
 _numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for the whole run, with a migrated template."""
-    server = start(folder=tmp_path_factory.mktemp("postgres"))
-    with psycopg.connect(server.url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {TEMPLATE}")
-    migrate(server.url_for(TEMPLATE))
-    yield server
-    server.stop()
+def postgres() -> Iterator[Server]:
+    """One server for the whole run, with a migrated template; in memory where there's room: no such test is about the disk."""
+    memory = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
+    roomy = memory.is_dir() and shutil.disk_usage(memory).free > ROOM
+    with tempfile.TemporaryDirectory(dir=memory if roomy else None) as home:
+        server = start(folder=Path(home) / "postgres")
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {TEMPLATE}")
+        migrate(server.url_for(TEMPLATE))
+        yield server
+        server.stop()
 
 
 @pytest.fixture

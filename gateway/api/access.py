@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Awaitable, Callable
 from urllib.parse import parse_qsl, unquote_plus
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from gateway.api.schemas import TokenOut
 from gateway.api.services import ApiServices
 from gateway.db.session import transaction
 from gateway.errors import Refusal
 from gateway.partners.clients import InvalidClient, authenticate, is_active
 from gateway.partners.tokens import LIFETIME, Claims, InvalidToken
+
+TOKEN_PATH = "/oauth/token"  # noqa: S105 - an address
 
 
 class InvalidTokenRequest(Refusal):
@@ -32,11 +34,20 @@ class UnsupportedGrantType(Refusal):
         super().__init__("Send grant_type=client_credentials.", field="grant_type")
 
 
+class MissingClient(Refusal):
+    """The token request doesn't say who asks."""
+
+    code = "invalid_client"
+
+    def __init__(self) -> None:
+        super().__init__("Send client_id and client_secret, in the form or as HTTP Basic.")
+
+
 def access_router(services: ApiServices) -> APIRouter:
     """POST /oauth/token and the public keys."""
     router = APIRouter(tags=["access"])
 
-    @router.post("/oauth/token", openapi_extra=_TOKEN_REQUEST)
+    @router.post(TOKEN_PATH, response_model=TokenOut, openapi_extra=_TOKEN_REQUEST)
     async def token(request: Request) -> JSONResponse:
         """Exchange client id and secret for an access token of 15 minutes."""
         client_id, client_secret = _credentials(request, dict(parse_qsl((await request.body()).decode("latin-1"))))
@@ -44,7 +55,7 @@ def access_router(services: ApiServices) -> APIRouter:
             partner_id = await authenticate(connection, client_id=client_id, client_secret=client_secret)
         text = services.issuer.issue(partner_id=partner_id, client_id=client_id, now=services.clock())
         document = {"access_token": text, "token_type": "Bearer", "expires_in": int(LIFETIME.total_seconds())}
-        return JSONResponse(document, headers={"Cache-Control": "no-store"})
+        return JSONResponse(document, headers={"Cache-Control": "no-store", "Pragma": "no-cache"})
 
     @router.get("/.well-known/jwks.json")
     async def keys() -> JSONResponse:
@@ -97,16 +108,27 @@ def _credentials(request: Request, form: dict[str, str]) -> tuple[str, str]:
         raise InvalidTokenRequest("Send grant_type=client_credentials in the form.", field="grant_type")
     if form["grant_type"] != "client_credentials":
         raise UnsupportedGrantType
-    scheme, _, text = request.headers.get("authorization", "").partition(" ")
-    if not scheme:
-        if not form.get("client_id") or not form.get("client_secret"):
-            raise InvalidTokenRequest("Send client_id and client_secret, in the form or as HTTP Basic.")
-        return form["client_id"], form["client_secret"]
-    if scheme.lower() != "basic" or "client_secret" in form:
+    headers = request.headers.getlist("authorization")
+    if len(headers) > 1 or (headers and "client_secret" in form):
         raise InvalidTokenRequest("Send the client id and secret one way: in the form, or as HTTP Basic.")
+    if headers:
+        client_id, client_secret = _basic(headers[0])
+        if form.get("client_id", client_id) != client_id:
+            raise InvalidTokenRequest("The form names another client than the Authorization header.", field="client_id")
+        return client_id, client_secret
+    if "client_id" not in form or "client_secret" not in form:
+        raise MissingClient
+    return form["client_id"], form["client_secret"]
+
+
+def _basic(header: str) -> tuple[str, str]:
+    """Client id and secret of an Authorization header, each form-encoded in it (RFC 6749 section 2.3.1)."""
+    scheme, _, text = header.partition(" ")
+    if scheme.lower() != "basic":
+        raise MissingClient
     try:
         client_id, _, client_secret = base64.b64decode(text, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         raise InvalidClient from None
     client_id, client_secret = unquote_plus(client_id), unquote_plus(client_secret)
     if "\0" in client_id + client_secret:  # no such text can be stored, hence none can be ours

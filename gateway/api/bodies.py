@@ -25,9 +25,9 @@ DEPTH_MOST = 16
 
 _JSON = "application/json"
 _FORM = "application/x-www-form-urlencoded"
+_OAUTH = "/oauth/"
 # Other paths take what they like: rails choose how they call back, pages read their own forms.
-_TOKEN_PATHS = "/oauth/"
-_TYPES = (("/v1/", _JSON), (_TOKEN_PATHS, _FORM))
+_TYPES = (("/v1/", _JSON), (_OAUTH, _FORM))
 _EXPONENT_MOST = 307  # every number of that size fits a 64-bit float, which is what most parsers make of it
 _EXPONENT_DIGITS = 3
 _DIGITS_MOST = 100
@@ -79,7 +79,7 @@ class BodyLimit:
         try:
             body = await _checked(scope, receive)
         except Refusal as refusal:
-            oauth_error = "invalid_request" if scope["path"].startswith(_TOKEN_PATHS) else None
+            oauth_error = "invalid_request" if scope["path"].startswith(_OAUTH) else None
             await refusal_problem(refusal, oauth_error=oauth_error)(scope, receive, send)
         except ClientGone:
             return

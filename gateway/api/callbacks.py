@@ -6,7 +6,8 @@ import hashlib
 
 import structlog
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
 from gateway.api.services import ApiServices
 from gateway.db.session import transaction
@@ -22,12 +23,12 @@ def callback_router(services: ApiServices) -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
     @router.api_route(PATH + "{token}", methods=["POST", "PUT"])
-    async def callback(token: str, request: Request) -> Response:
+    async def callback(token: str, request: Request) -> JSONResponse:
         """Store what arrived before answering. An address that we never gave away is answered like any unknown page."""
         callee = services.addresses.read(token)
         adapter = services.rails.get(callee.adapter) if callee else None
         if callee is None or not isinstance(adapter, CallsBack):
-            return Response(status_code=404)
+            raise HTTPException(404)
         called = CallbackRequest(
             attempt_id=callee.attempt_id,
             label=callee.label,
@@ -46,9 +47,14 @@ def callback_router(services: ApiServices) -> APIRouter:
 
 
 def _event_id(adapter: CallsBack, called: CallbackRequest) -> str:
-    """The adapter's id of the news; what it can't read is kept too, as evidence, under the hash of what arrived."""
+    """The adapter's id of the news; what it can't read is kept too, as evidence, under the hash of what arrived.
+
+    Nor does an adapter's own fault lose it: many rails tell their news only once.
+    """
     try:
         return adapter.read_callback(called).event_id
-    except ForgedCallback:
+    except Exception as error:
+        fault = None if isinstance(error, ForgedCallback) else error
+        log.warning("callback_unreadable", attempt=called.attempt_id, label=called.label, exc_info=fault)
         digest = hashlib.sha256(called.label.encode() + b"\n" + called.attempt_id.encode() + b"\n" + called.body)
         return f"unreadable:{digest.hexdigest()}"

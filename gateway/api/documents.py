@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from gateway.api.schemas import (
     AmountOut,
+    CoinOut,
+    CorridorOut,
+    CorridorsOut,
     DepositOut,
     FeeOut,
     OrderOut,
@@ -19,6 +22,33 @@ from gateway.pricing.offer import Offer
 from gateway.pricing.quotes import QuoteView
 
 RATE_DIGITS = 8
+
+
+def corridors_document(offer: Offer) -> CorridorsOut:
+    """What can be sent and received, in the order of the configuration."""
+    return CorridorsOut(
+        send=[
+            CoinOut(
+                chain=token.chain,
+                chain_id=token.chain_id,
+                asset=token.asset.symbol,
+                address=token.address,
+                decimals=token.asset.decimals,
+            )
+            for token in offer.tokens.values()
+        ],
+        receive=[
+            CorridorOut(
+                country=terms.country,
+                currency=terms.currency.code,
+                method=terms.method,
+                min=terms.least.decimal(),
+                max=terms.most.decimal(),
+                step=terms.step.decimal(),
+            )
+            for terms in offer.corridors.values()
+        ],
+    )
 
 
 def quote_document(quote: QuoteView) -> QuoteOut:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from sqlalchemy import text
@@ -10,6 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.api.services import ApiServices
 from gateway.db.session import transaction
 
+ANSWER_WITHIN_S = 5
+"""How long the database may take, in seconds."""
 _CHAINS = text("SELECT chain_id, number, halted, updated_at FROM chain_cursors ORDER BY chain_id")
 
 
@@ -26,9 +30,9 @@ def health_router(services: ApiServices) -> APIRouter:
     async def readyz() -> JSONResponse:
         """The database answers and no chain is halted; 503 and the reason otherwise."""
         try:
-            async with transaction(services.engine) as connection:
+            async with asyncio.timeout(ANSWER_WITHIN_S), transaction(services.engine) as connection:
                 chains = (await connection.execute(_CHAINS)).all()
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, TimeoutError) as error:
             problem = f"the database does not answer ({type(error).__name__}); start it or correct database.url"
             return JSONResponse({"status": "unavailable", "problems": [problem]}, status_code=503)
         problems = [f"chain {chain.chain_id} is halted: {chain.halted}" for chain in chains if chain.halted]

@@ -163,9 +163,9 @@ def _crash_problem(_error: Exception) -> JSONResponse:
 
 
 def _database_problem(error: Exception) -> JSONResponse:
-    """The database is away, or too busy for this request: nothing was written, and to ask again is right."""
+    """The database is away, or too busy for this request. What it has kept, the Idempotency-Key finds again."""
     log.error("database_failed", error=type(error).__name__, cause=type(getattr(error, "orig", None)).__name__)
-    detail = "Our database does not answer right now. Send the same request again in a minute, with the same Idempotency-Key."
+    detail = "Our database does not answer. Send the same request with the same Idempotency-Key again in a minute."
     return _response(
         status=HTTPStatus.SERVICE_UNAVAILABLE,
         code="unavailable",

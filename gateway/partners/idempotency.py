@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -34,7 +34,9 @@ class BadKey(Refusal):
     code = "bad_idempotency_key"
 
     def __init__(self) -> None:
-        super().__init__(f"Idempotency-Key takes 1 to {KEY_MOST} printable ASCII characters.", field="Idempotency-Key")
+        super().__init__(
+            f"Send one Idempotency-Key header, with 1 to {KEY_MOST} printable ASCII characters.", field="Idempotency-Key"
+        )
 
 
 class KeyReused(Refusal):
@@ -57,11 +59,12 @@ class Answer(NamedTuple):
     replayed: bool = False
 
 
-def check_key(key: str | None) -> str:
-    """The key, if it can be one. Raises `KeyMissing` or `BadKey`."""
-    if key is None:
+def check_key(keys: Sequence[str]) -> str:
+    """The key, of all that the request has, if it is one and can be kept. Raises `KeyMissing` or `BadKey`."""
+    if not keys:
         raise KeyMissing
-    if not key or len(key) > KEY_MOST or not key.isascii() or not key.isprintable():
+    key = keys[0]
+    if len(keys) > 1 or not key or len(key) > KEY_MOST or not key.isascii() or not key.isprintable():
         raise BadKey
     return key
 
@@ -76,6 +79,7 @@ _FIND = text("SELECT request_hash, status, response FROM idempotency_keys WHERE 
 _KEEP = text("""
 UPDATE idempotency_keys SET status = :status, response = CAST(:response AS jsonb)
 WHERE partner_id = :partner_id AND key = :key
+RETURNING status, response
 """)
 
 
@@ -102,5 +106,6 @@ async def once(
             raise KeyReused
         return Answer(found.status, found.response, replayed=True)
     answer = await act()
-    await connection.execute(_KEEP, {**parameters, "status": answer.status, "response": json.dumps(answer.body)})
-    return answer
+    keeping = {**parameters, "status": answer.status, "response": json.dumps(answer.body)}
+    kept = (await connection.execute(_KEEP, keeping)).one()
+    return Answer(kept.status, kept.response)  # as the database gives it, so that the first answer and all others are alike

@@ -33,7 +33,7 @@ class Quote(SQLModel, table=True):
     __tablename__ = "quotes"
 
     id: str = text(primary_key=True)
-    partner_id: str | None = text(default=None)
+    partner_id: str | None = text(default=None, foreign_key="partners.id")
     """None: quoted to a person on the form."""
     created_at: datetime = moment()
     expires_at: datetime = moment()

@@ -148,7 +148,7 @@ async def make_quote(connection: AsyncConnection, *, request: QuoteRequest, offe
     amount = _amount(request, token=token, terms=terms)
     middle = await _middle(connection, token=token, terms=terms, offer=offer, now=now)
     mid = Rate.per_whole(middle.price, base=token.asset, quote=terms.currency)
-    applied = _reduced(mid.less_bps(terms.spread_bps))
+    applied = mid.less_bps(terms.spread_bps)
     price = breakdown.of_receive if request.send_amount is None else breakdown.of_send
     parts = price(amount, mid=mid, applied=applied, terms=terms)
     row = {
@@ -275,11 +275,6 @@ async def _middle(connection: AsyncConnection, *, token: Token, terms: Terms, of
     except consensus.NoRate as refusal:
         _log.warning(refusal.code, detail=refusal.detail)
         raise
-
-
-def _reduced(rate: Rate) -> Rate:
-    exact = Fraction(rate.num, rate.den)
-    return Rate(rate.base, rate.quote, exact.numerator, exact.denominator)
 
 
 def _listed(items: Iterable[str]) -> str:

@@ -4,7 +4,7 @@ Shape and errors as on docs.openexchangerates.org (latest.json, authentication, 
 digits passes. Under `/_sim` it is told what to say:
 
     PUT /_sim/rates   {"KES": "129.20"}          these prices from now on; GET reads all
-    PUT /_sim/faults  {"frozen": true}           the time of the prices stands still
+    PUT /_sim/faults  {"frozen": true}           the time of the prices stands still from now on
                       {"status": 500}            this status with an error document
                       {"body": "<html>"}         this text instead of the document
                       {"delay_ms": 5000}         wait before the answer
@@ -59,7 +59,7 @@ class _State:
     frozen_at: datetime | None = None
 
     def script(self, faults: Faults) -> None:
-        self.frozen_at = (self.frozen_at or self.clock()) if faults.frozen else None
+        self.frozen_at = self.clock() if faults.frozen else None
         self.faults = faults
 
     def document(self, symbols: str | None) -> str:

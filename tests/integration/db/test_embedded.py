@@ -265,6 +265,17 @@ def test_an_interrupted_making_is_begun_anew(home: Path) -> None:
     assert not unfinished.exists()
 
 
+def test_a_server_that_neither_answers_nor_ends_is_reported_in_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "START_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(embedded, "STOP_TIMEOUT_S", 0.1)
+    with (folder / "server.lock").open("ab") as hung:
+        fcntl.flock(hung, fcntl.LOCK_EX)
+        with pytest.raises(embedded.EmbeddedPostgresError, match="runs and doesn't answer"):
+            embedded.start(folder=folder)
+        with pytest.raises(embedded.EmbeddedPostgresError, match=r"still runs 0\.1 s after it was told to stop"):
+            embedded.Server(folder=folder).stop()
+
+
 def test_a_server_that_cannot_start_says_why_and_where_its_log_is(folder: Path) -> None:
     (folder / "data" / "PG_VERSION").write_text("9.6\n")
     with pytest.raises(embedded.EmbeddedPostgresError, match=r"did not start.*server\.log") as refusal:

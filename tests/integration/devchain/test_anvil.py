@@ -196,9 +196,9 @@ def test_stopping_twice_and_stopping_a_dead_node_is_nothing(start: Start) -> Non
 def test_a_handle_of_an_earlier_life_stops_nothing(start: Start) -> None:
     old = start()
     old.stop()
-    assert start().pid != old.pid
+    new = start()
     old.stop()
-    assert ask(start(), "eth_chainId") == "0x7a69"
+    assert answers(new)
 
 
 def test_nothing_is_written_outside_the_folder(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,6 +215,12 @@ def test_the_node_listens_to_this_machine_only(start: Start, monkeypatch: pytest
     port = int(start().url.rpartition(":")[2])
     with socket.socket() as other:
         other.bind(("127.0.0.2", port))
+
+
+def test_a_proxy_for_the_internet_is_not_asked(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+    assert ask(start(), "eth_chainId") == "0x7a69"
 
 
 def test_a_chain_elsewhere_on_our_old_port_is_not_ours(start: Start, tmp_path: Path) -> None:

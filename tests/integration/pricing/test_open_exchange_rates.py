@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import logging
 import socket
 from contextlib import asynccontextmanager, suppress
@@ -78,7 +79,7 @@ async def test_a_slow_source_is_given_up(simulator):
 
 
 @asynccontextmanager
-async def raw_server(*chunks: bytes, pause: float = 0):
+async def raw_server(*chunks: bytes, pause: float = 0, requests: list[bytes] | None = None):
     """A server that says these bytes, one chunk after the other, whatever it is asked."""
 
     served = []
@@ -86,7 +87,9 @@ async def raw_server(*chunks: bytes, pause: float = 0):
     async def answer(reader, writer):
         served.append(asyncio.current_task())
         with suppress(ConnectionError):
-            await reader.readuntil(b"\r\n\r\n")
+            request = await reader.readuntil(b"\r\n\r\n")
+            if requests is not None:
+                requests.append(request)
             for chunk in chunks:
                 writer.write(chunk)
                 await writer.drain()
@@ -122,10 +125,23 @@ async def test_what_is_no_http_is_refused(simulator, answer):
             await simulator.source(base_url=base_url).fetch(simulator.now)
 
 
-async def test_a_compressed_answer_is_not_unpacked(simulator):
-    async with raw_server(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n\x1f\x8b") as base_url:
+async def test_a_compressed_answer_is_not_unpacked_whatever_it_holds(simulator):
+    packed = gzip.compress(b'{"base": "USD", "timestamp": 1795348800, "rates": {"KES": 129.2}}')
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n"
+    requests: list[bytes] = []
+    async with raw_server(head.encode() + packed, requests=requests) as base_url:
         with pytest.raises(SourceFault, match="this is not a JSON object"):
             await simulator.source(base_url=base_url).fetch(simulator.now)
+    assert b"\r\nAccept-Encoding: identity\r\n" in requests[0]
+
+
+async def test_what_is_asked_is_what_is_documented(simulator):
+    requests: list[bytes] = []
+    async with raw_server(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", requests=requests) as base_url:
+        with pytest.raises(SourceFault):
+            await simulator.source(base_url=base_url, currencies=("KES", "UGX")).fetch(simulator.now)
+    assert requests[0].startswith(b"GET /api/latest.json?base=USD&symbols=KES%2CUGX HTTP/1.1\r\n")
+    assert f"\r\nAuthorization: Token {APP_ID}\r\n".encode() in requests[0]
 
 
 async def test_a_redirect_is_not_followed_with_our_app_id(simulator):

@@ -102,6 +102,13 @@ async def find(engine, quote_id: str, *, offer: Offer = OFFER):
         return await find_quote(connection, quote_id=quote_id, offer=offer)
 
 
+def watched(engine) -> list[str]:
+    """The first word of each statement from now on."""
+    statements: list[str] = []
+    event.listen(engine.sync_engine, "before_cursor_execute", lambda *args: statements.append(args[2].split()[0]))
+    return statements
+
+
 async def refused(engine, request: QuoteRequest, **options) -> Refusal:
     with pytest.raises(Refusal) as caught:
         await quote(engine, request, **options)
@@ -165,7 +172,9 @@ async def test_currencies_with_other_decimals(priced, country, currency, method,
 
 async def test_a_coin_pegged_to_the_currency_needs_no_source(priced):
     request = replace(ASK, country="US", currency="USD", method="card", send_amount="100")
+    statements = watched(priced)
     made = await quote(priced, request, now=NOW + timedelta(days=30))
+    assert statements == ["INSERT"]
     assert (made.mid.whole(), made.sources, str(made.receive)) == (1, (), "98.00 USD")
     assert [fee.kind for fee in made.fees] == ["fx_margin", "service_fee"]
 
@@ -179,8 +188,7 @@ async def test_a_rate_of_many_digits_is_stored_exactly(priced):
 
 
 async def test_a_quote_costs_two_statements_and_finding_it_one(priced):
-    statements = []
-    event.listen(priced.sync_engine, "before_cursor_execute", lambda *args: statements.append(args[2].split()[0]))
+    statements = watched(priced)
     made = await quote(priced)
     assert statements == ["SELECT", "INSERT"]
     await find(priced, made.id)

@@ -137,7 +137,8 @@ async def test_a_file_is_read_anew_each_time(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wrong", ["1e2", "-1", "NaN", "1_000", "١٢٩", " 129", "", "0", "0.0", "+1", ".5", "5.", "1" * 41, 129.2, 1]
+    "wrong",
+    ["1e2", "-1", "NaN", "1_000", "١٢٩", " 129", "", "0", "0.0", "+1", ".5", "5.", "1" * 41, "129." + "0" * 40, 129.2, 1],
 )
 async def test_a_price_in_the_file_is_plain_decimal_text(tmp_path, wrong):
     with pytest.raises(SourceFault, match="rate source desk: its rate of KES is missing or no plausible price"):

@@ -115,6 +115,12 @@ async def test_an_unknown_order_looks_like_an_unknown_page(client: httpx.AsyncCl
         assert (answer.status_code, answer.text) == (404, nothing.text)
 
 
+@pytest.mark.parametrize("token", ["%00", "a" * 65, "ünïcode", "' OR 1=1 --"])
+async def test_what_is_no_token_never_reaches_the_database(client: httpx.AsyncClient, site: Site, token: str) -> None:
+    await client.get(f"/t/{token}")
+    assert site.asked == []
+
+
 async def test_a_wrong_method_gets_a_page_and_the_list_of_right_ones(client: httpx.AsyncClient) -> None:
     answer = await client.delete(f"/t/{TOKEN}")
     assert answer.status_code == 405

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from gateway.errors import Refusal
 from gateway.orders.states import S
 from gateway.web import sending
+from gateway.web.pages import STATIC
 from tests.unit.web.site import FILLED, MANY, TOKEN, Outline, Site, deposit, order
 
 FIRST_FLIGHT = 14_600
@@ -197,3 +199,27 @@ def _assert_harmless(page: Outline) -> None:
     assert len(page.all("script")) == 1
     assert not page.all("img", "style")
     assert not [name for _, found in page.elements for name in found if name.startswith("on")]
+
+
+PAIRS = {
+    4.5: "ink/ground ink/card ink/note ink/tint ink/bad-tint soft/ground soft/card main/ground main/card on-main/main "
+    "bad/card bad/bad-tint",
+    3.0: "field/card focus/card focus/ground main/tint note-edge/card",
+}
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_the_colours_can_be_told_apart_as_wcag_asks(scheme: int) -> None:
+    sheet = (STATIC / "page.css").read_text().split(":root {")[1 + scheme]
+    colours = dict(re.findall(r"--([\w-]+): (#\w+);", sheet.partition("}")[0]))
+    for least, pairs in PAIRS.items():
+        for pair in pairs.split():
+            one, other = sorted(_luminance(colours[name]) for name in pair.split("/"))
+            assert (other + 0.05) / (one + 0.05) >= least, pair
+
+
+def _luminance(colour: str) -> float:
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+    parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -57,6 +57,7 @@ async def test_a_wrong_number_gets_a_sentence_and_nothing_is_written(
     assert answer.status_code == 422
     assert "Write it like +254 712 123456." in page.text
     assert page.one("input", name="phone")["value"] == phone
+    assert len(page.all("a", href="#phone")) == 1
     # The quote was good and its row is taken back all the same.
     assert (site.engine.committed, site.engine.undone) == (0, 1)
 

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.integration.api.desk import ASK, RECEIVE, SEND, Desk, Partner, problem
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+def sending(amount: Any = "10", **changes: Any) -> dict[str, Any]:
+    return {"send": SEND | {"amount": amount} | changes, "receive": RECEIVE}
+
+
+def receiving(amount: Any = "1249", **changes: Any) -> dict[str, Any]:
+    return {"send": SEND, "receive": RECEIVE | {"amount": amount} | changes}
+
+
+async def test_a_quote_for_what_is_sent_says_every_part_of_the_price(desk: Desk, partner: Partner) -> None:
+    made = await desk.quote(partner, sending("10"))
+    assert made.status_code == 201
+    document = made.json()
+    assert document.pop("id").startswith("quo_")
+    assert document == {
+        "created_at": "2026-11-22T12:00:00Z",
+        "expires_at": "2026-11-22T12:15:00Z",
+        "send": {"asset": "USDC", "amount": "10.000000", "chain": "dev", "chain_id": 31337},
+        "receive": {"country": "KE", "currency": "KES", "method": "mobile_money", "amount": "1249.00"},
+        "rate": {
+            "mid": "129.20000000",
+            "applied": "127.90800000",
+            "as_of": "2026-11-22T12:00:00Z",
+            "sources": ["one", "two"],
+        },
+        "fees": [
+            {"kind": "fx_margin", "currency": "KES", "amount": "12.92"},
+            {"kind": "service_fee", "currency": "KES", "amount": "30.00"},
+            {"kind": "rounding", "currency": "KES", "amount": "0.08"},
+        ],
+        "total_cost_percent": "3.33",
+    }
+
+
+async def test_a_quote_for_what_is_received_says_what_to_send(desk: Desk, partner: Partner) -> None:
+    document = (await desk.quote(partner, receiving("1249"))).json()
+    assert (document["send"]["amount"], document["receive"]["amount"]) == ("9.999375", "1249.00")
+
+
+async def test_an_amount_that_is_null_is_not_given(desk: Desk, partner: Partner) -> None:
+    ask = {"send": SEND | {"amount": None}, "receive": RECEIVE | {"amount": "1249"}}
+    assert (await desk.quote(partner, ask)).status_code == 201
+
+
+async def test_a_quote_belongs_to_the_partner_that_asked(desk: Desk, partner: Partner, stranger: Partner) -> None:
+    ids = [(await desk.quote(who)).json()["id"] for who in (partner, stranger)]
+    rows = await desk.run(
+        "SELECT partner_id FROM quotes WHERE id = ANY(:ids) ORDER BY partner_id = :last", ids=ids, last=stranger.id
+    )
+    assert [row.partner_id for row in rows] == [partner.id, stranger.id]
+
+
+NO_AMOUNTS = (
+    *(
+        "1e5",
+        "-1",
+        "+1",
+        "NaN",
+        "Infinity",
+        "1_000",
+        "1,000",
+        "1 000",
+        "\u0661\u0660",
+        "\uff11\uff10",
+        "",
+        " 10",
+        "10\n",
+        "0x10",
+    ),
+    *("1." + "1" * 30, "1" * 61, "10.", ".5", "010", "0", "0.00", "--1", "1.0.0", "$10", "ten"),
+)
+
+
+async def refused(desk: Desk, partner: Partner, ask: Any, status: int, code: str, *fields: str) -> dict[str, Any]:
+    """The problem that `ask` meets, and that it wrote nothing."""
+    async with desk.nothing_written():
+        return problem(await desk.quote(partner, ask), status, code, *fields)
+
+
+@pytest.mark.parametrize("amount", NO_AMOUNTS)
+async def test_what_is_no_amount_is_refused(desk: Desk, partner: Partner, amount: str) -> None:
+    await refused(desk, partner, sending(amount), 422, "bad_amount", "/send/amount")
+    await refused(desk, partner, receiving(amount), 422, "bad_amount", "/receive/amount")
+
+
+@pytest.mark.parametrize("amount", [10, 10.5, True, ["10"], {"value": "10"}, "1" * 81])
+async def test_an_amount_that_is_no_short_text_is_refused(desk: Desk, partner: Partner, amount: Any) -> None:
+    await refused(desk, partner, sending(amount), 422, "invalid_fields", "/send/amount")
+    await refused(desk, partner, receiving(amount), 422, "invalid_fields", "/receive/amount")
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity", b"1e400"])
+async def test_numbers_that_json_does_not_have_are_refused(desk: Desk, partner: Partner, number: bytes) -> None:
+    body = b'{"send": {"chain": "dev", "asset": "USDC", "amount": ' + number + b'}, "receive": {}}'
+    headers = desk.headers(partner, **{"Content-Type": "application/json"})
+    async with desk.nothing_written():
+        problem(await desk.client.post("/v1/quotes", content=body, headers=headers), 400, "malformed_request")
+
+
+REFUSALS: dict[str, tuple[Any, str, tuple[str, ...], str]] = {
+    "both amounts": (
+        {"send": SEND | {"amount": "10"}, "receive": RECEIVE | {"amount": "1249"}},
+        "two_amounts",
+        ("/receive/amount",),
+        "Give one amount only",
+    ),
+    "no amount": ({"send": SEND, "receive": RECEIVE}, "amount_missing", ("/send/amount",), "Give one amount"),
+    "unknown chain": (sending(chain="base"), "unknown_asset", ("/send/asset",), "You can send: USDC on dev, USDT on dev."),
+    "unknown coin": (sending(asset="DOGE"), "unknown_asset", ("/send/asset",), "You can send"),
+    "coin in small letters": (sending(asset="usdc"), "unknown_asset", ("/send/asset",), "You can send"),
+    "unknown country": (receiving(country="XX"), "unknown_corridor", ("/receive",), "KE KES mobile_money."),
+    "unknown currency": (receiving(currency="UGX"), "unknown_corridor", ("/receive",), "KE KES mobile_money."),
+    "unknown method": (receiving(method="pigeon"), "unknown_corridor", ("/receive",), "KE KES mobile_money."),
+    "method not here": (receiving(method="bank"), "unknown_corridor", ("/receive",), "KE KES mobile_money."),
+    "too little sent": (sending("0.1"), "below_minimum", ("/send/amount",), "send at least 0.312725 USDC."),
+    "too little received": (receiving("9"), "below_minimum", ("/receive/amount",), "10.00 KES"),
+    "less than the fee": (sending("0.000001"), "below_minimum", ("/send/amount",), "send at least"),
+    "too much sent": (sending("9" * 60), "above_maximum", ("/send/amount",), "send at most 1954.764362 USDC."),
+    "too much received": (receiving("250001"), "above_maximum", ("/receive/amount",), "250000.00 KES"),
+    "no whole shilling": (receiving("1249.50"), "not_payable", ("/receive/amount",), "1249.00 KES and 1250.00 KES."),
+    "own rate": (sending() | {"rate": "200"}, "invalid_fields", ("/rate",), "There is no such field here"),
+    "own fee": (sending(fee="0"), "invalid_fields", ("/send/fee",), "There is no such field here"),
+    "another's quote": (sending() | {"partner_id": "par_1"}, "invalid_fields", ("/partner_id",), "no such field"),
+    "no document": ([], "invalid_fields", ("",), "Send a JSON object here."),
+    "nothing in it": ({}, "invalid_fields", ("/send", "/receive"), "see errors"),
+    "injection": (sending(asset="USDC'; DROP TABLE quotes --"), "unknown_asset", ("/send/asset",), "You can send"),
+}
+
+
+@pytest.mark.parametrize(("ask", "code", "fields", "sentence"), REFUSALS.values(), ids=REFUSALS.keys())
+async def test_a_quote_that_cannot_be_made_is_refused_with_a_sentence_that_says_what_would_be_right(
+    desk: Desk, partner: Partner, ask: Any, code: str, fields: tuple[str, ...], sentence: str
+) -> None:
+    document = await refused(desk, partner, ask, 422, code, *fields)
+    assert sentence in document["detail"]
+
+
+async def test_without_a_fresh_rate_no_quote_is_made(desk: Desk, partner: Partner) -> None:
+    with desk.later(timedelta(hours=2, seconds=1)):
+        document = await refused(desk, partner, ASK, 503, "rate_unavailable")
+    assert document["detail"] == "There is no current exchange rate for KES. Try again in a few minutes."
+
+
+@pytest.mark.parametrize("authorization", [None, "Bearer", "Bearer x.y.z", "Basic x", "Token x", "Bearer " + "x" * 5000])
+async def test_without_a_token_of_ours_there_is_no_quote(desk: Desk, authorization: str | None) -> None:
+    headers = {} if authorization is None else {"Authorization": authorization}
+    async with desk.nothing_written():
+        answer = await desk.client.post("/v1/quotes", json=ASK, headers=headers)
+    problem(answer, 401, "invalid_token")
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+async def test_a_token_in_the_address_or_twice_is_no_token(desk: Desk, partner: Partner) -> None:
+    (header,) = desk.headers(partner).items()
+    token = header[1].removeprefix("Bearer ")
+    problem(await desk.client.post(f"/v1/quotes?access_token={token}", json=ASK), 401, "invalid_token")
+    problem(await desk.client.post("/v1/quotes", json=ASK, headers=[header, header]), 401, "invalid_token")
+
+
+async def test_a_token_is_good_for_fifteen_minutes(desk: Desk, partner: Partner) -> None:
+    headers = desk.headers(partner)
+    with desk.later(timedelta(minutes=14)):
+        assert (await desk.client.post("/v1/quotes", json=ASK, headers=headers)).status_code == 201
+    with desk.later(timedelta(minutes=16)):
+        problem(await desk.client.post("/v1/quotes", json=ASK, headers=headers), 401, "invalid_token")
+
+
+async def test_the_corridors_are_the_words_and_limits_of_a_quote(desk: Desk, partner: Partner) -> None:
+    document = (await desk.client.get("/v1/corridors", headers=desk.headers(partner))).json()
+    assert document["receive"] == [
+        {"country": "KE", "currency": "KES", "method": "mobile_money", "min": "10.00", "max": "250000.00", "step": "1.00"}
+    ]
+    assert document["send"][0] == {
+        "chain": "dev",
+        "chain_id": 31337,
+        "asset": "USDC",
+        "address": "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913",
+        "decimals": 6,
+    }
+    coin, corridor = document["send"][0], document["receive"][0]
+    for amount in (corridor["min"], corridor["max"]):
+        receive = {name: corridor[name] for name in RECEIVE} | {"amount": amount}
+        made = await desk.quote(partner, {"send": {name: coin[name] for name in SEND}, "receive": receive})
+        assert made.status_code == 201, made.text
+
+
+async def test_the_corridors_are_for_partners(desk: Desk) -> None:
+    problem(await desk.client.get("/v1/corridors"), 401, "invalid_token")
