@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,11 +76,22 @@ def database(settings: Settings, folder: Path) -> Iterator[str]:
             close_database(server)
 
 
-def _run(config: Path | None, data: Path | None, *, serve: bool, work: bool, only: frozenset[str] = frozenset()) -> None:
+def _run(
+    config: Path | None,
+    data: Path | None,
+    *,
+    serve: bool,
+    work: bool,
+    only: frozenset[str] = frozenset(),
+    wait_s: float = 0,
+) -> None:
     from gateway.logs import configure
     from gateway.main import open_gateway, run
 
+    if work:
+        import gateway.chain.provider  # noqa: F401 - the slowest import, done while we wait for the settings
     configure()
+    _await(config, seconds=wait_s)
     settings, folder = settings_of(config), folder_of(data)
 
     async def go(url: str) -> None:
@@ -90,6 +102,12 @@ def _run(config: Path | None, data: Path | None, *, serve: bool, work: bool, onl
 
     with database(settings, folder) as url:
         asyncio.run(go(url))
+
+
+def _await(config: Path | None, *, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while config is not None and not config.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 @app.command()
@@ -110,9 +128,13 @@ def work(
 
 
 @app.command()
-def up(config: Config = None, data: Data = None) -> None:
+def up(
+    config: Config = None,
+    data: Data = None,
+    wait_for_config: Annotated[float, typer.Option(help="Seconds to wait for the settings file to appear.")] = 0,
+) -> None:
     """Serve and work in one process."""
-    _run(config, data, serve=True, work=True)
+    _run(config, data, serve=True, work=True, wait_s=wait_for_config)
 
 
 @app.command("migrate")

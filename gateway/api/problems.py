@@ -228,10 +228,16 @@ def _response(
 def _fault(error: Mapping[str, Any]) -> FieldFault:
     """One error of pydantic, in our words."""
     part, *path = error["loc"]
-    field = "".join(f"/{step}" for step in path) if part == "body" else ".".join(map(str, path))
+    if path[-1:] == ["[key]"]:  # the name of a member is wrong: point to the member
+        path.pop()
+    field = "".join(f"/{_escaped(step)}" for step in path) if part == "body" else ".".join(map(str, path))
     sentence = _FAULTS.get(error["type"])
     message = f"{error['msg']}." if sentence is None else sentence.format_map(error.get("ctx", {}))
     return FieldFault(field=_short(field), message=_short(message))
+
+
+def _escaped(step: str | int) -> str:
+    return str(step).replace("~", "~0").replace("/", "~1")
 
 
 def _place(field: str) -> str:

@@ -176,7 +176,10 @@ def _deposit(world: World, order: dict[str, Any], notes: _Notes) -> str:
     with Rpc(world.chain.rpc_url) as rpc:
         held = rpc(
             "eth_call",
-            {"to": world.chain.usdc, "data": "0x" + stablecoin.call("balanceOf(address)", order["deposit"]["address"]).hex()},
+            {
+                "to": world.chain.usdc,
+                "data": "0x" + stablecoin.call("balanceOf(address)", order["deposit"]["address"]).hex(),
+            },
             "latest",
         )
     if int(held, 16):
@@ -226,6 +229,4 @@ def _stages(url: str, order_id: str) -> dict[str, float]:
             "SELECT to_state, at FROM order_events WHERE order_id = %(id)s ORDER BY 2",
             {"id": order_id},
         ).fetchall()
-    return {
-        str(state): round((at - before).total_seconds(), 2) for (_, before), (state, at) in itertools.pairwise(rows)
-    }
+    return {str(state): round((at - before).total_seconds(), 2) for (_, before), (state, at) in itertools.pairwise(rows)}

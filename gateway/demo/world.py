@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,6 +29,9 @@ Progress = Callable[[str], None]
 HOST = "127.0.0.1"
 BLOCK_TIME_S = 1.0
 START_WITHIN_S = 90.0
+INSTALL_WITHIN_S = 1800.0
+"""The chain's tools may have to come over a slow line first."""
+CHILDREN = ("gateway", "mpesa", "open_exchange_rates")
 OPENING_FLOAT = "10000000.00"
 """What the operator has in the M-Pesa account at first, in KES; the simulator starts with the same."""
 FOLDERS = ("demo", *(f"demo-{number}" for number in range(2, 21)))
@@ -80,16 +84,44 @@ def take_folder(data: Path, stack: ExitStack) -> Path:
 
 
 def start_world(*, data: Path, folder: Path, port: int, stack: ExitStack, progress: Progress) -> World:
-    """Start everything; the stack stops it. The slow parts start side by side."""
+    """Start everything; the stack stops it. Nearly all of a start is imports and installation, so all start at once."""
+    for name in CHILDREN:
+        Child(name, folder, ()).end_leftover()
     ports = _ports(folder, wanted=port)
-    mpesa = _simulator("mpesa", folder, ports["mpesa"], {"LASTMILE_SIMULATOR_STATE": str(folder / "mpesa.state")})
-    rates = _simulator("open_exchange_rates", folder, ports["rates"], {})
-    url = f"http://{HOST}:{ports['gateway']}"
-    gateway = Child("gateway", folder, ["up", "--config", str(folder / "lastmile.toml"), "--data", str(folder)])
-    gateway.end_leftover()
-    for child in (mpesa, rates):
+    gateway, *simulators = children = _children(folder, ports)
+    (folder / "lastmile.toml").unlink(missing_ok=True)  # the gateway waits for the one that is written below
+    for child in children:
         stack.callback(child.stop)
         child.start()
+    postgres, chain = _start_servers(data=data, folder=folder, stack=stack, progress=progress)
+    progress("simulators: waiting for M-Pesa and the rate source")
+    for child, path in zip(simulators, ("_sim/settings", "_sim/rates"), strict=True):
+        at = f"http://{HOST}:{ports[child.name]}/{path}"
+        child.wait_until(partial(_answers, at), within_s=START_WITHIN_S)
+    _write_settings(folder, ports=ports, postgres=postgres, chain=chain)
+    progress("gateway: waiting for it")
+    stack.callback(gateway.stop)  # before the servers that it uses
+    url = f"http://{HOST}:{ports['gateway']}"
+    gateway.wait_until(lambda: _answers(f"{url}/readyz") and _has_rates(postgres.url), within_s=START_WITHIN_S)
+    world = World(folder=folder, url=url, postgres=postgres, chain=chain, gateway=gateway)
+    _replace(folder / "demo.json", json.dumps(world.state()))
+    return world
+
+
+def _children(folder: Path, ports: dict[str, int]) -> list[Child]:
+    settings = ["--config", str(folder / "lastmile.toml"), "--data", str(folder)]
+    environments = {"mpesa": {"LASTMILE_SIMULATOR_STATE": str(folder / "mpesa.state")}}
+    return [
+        Child("gateway", folder, ["up", *settings, "--wait-for-config", str(INSTALL_WITHIN_S)]),
+        *(
+            Child(name, folder, ["simulator", name, "--port", str(ports[name])], environments.get(name, {}))
+            for name in CHILDREN[1:]
+        ),
+    ]
+
+
+def _start_servers(*, data: Path, folder: Path, stack: ExitStack, progress: Progress) -> tuple[Server, DevChain]:
+    """Database and chain, side by side. What was started is stopped by the stack, whatever became of the other."""
     with ThreadPoolExecutor() as pool:
         progress("database: starting PostgreSQL")
         database = pool.submit(start_postgres, folder=folder / "postgres")
@@ -101,29 +133,15 @@ def start_world(*, data: Path, folder: Path, port: int, stack: ExitStack, progre
             block_time=BLOCK_TIME_S,
         )
         try:
-            postgres = database.result()
-            stack.callback(postgres.stop)
+            database.result()
             progress("database: ready")
+            chain.result()
         finally:
-            # Whatever else failed: a node that was started is stopped.
+            if database.exception() is None:
+                stack.callback(database.result().stop)
             if chain.exception() is None:
                 stack.callback(chain.result().node.stop)
-        devchain = chain.result()
-    progress("simulators: starting M-Pesa and the rate source")
-    mpesa.wait_until(lambda: _answers(f"http://{HOST}:{ports['mpesa']}/_sim/settings"), within_s=START_WITHIN_S)
-    rates.wait_until(lambda: _answers(f"http://{HOST}:{ports['rates']}/_sim/rates"), within_s=START_WITHIN_S)
-    _write_settings(folder, ports=ports, postgres=postgres, chain=devchain)
-    progress("gateway: starting")
-    gateway.start()
-    stack.callback(gateway.stop)
-    gateway.wait_until(lambda: _answers(f"{url}/readyz") and _has_rates(postgres.url), within_s=START_WITHIN_S)
-    world = World(folder=folder, url=url, postgres=postgres, chain=devchain, gateway=gateway)
-    _replace(folder / "demo.json", json.dumps(world.state()))
-    return world
-
-
-def _simulator(name: str, folder: Path, port: int, environment: dict[str, str]) -> Child:
-    return Child(name, folder, ["simulator", name, "--port", str(port)], environment)
+        return database.result(), chain.result()
 
 
 def _ports(folder: Path, *, wanted: int) -> dict[str, int]:
@@ -133,7 +151,7 @@ def _ports(folder: Path, *, wanted: int) -> dict[str, int]:
     if wanted:
         before["gateway"] = wanted
     ports: dict[str, int] = {}
-    for name in ("gateway", "mpesa", "rates"):
+    for name in CHILDREN:
         ports[name] = _free_port(before.get(name, 0), taken=set(ports.values()))
     if wanted and ports["gateway"] != wanted:
         raise PortInUse(wanted)
@@ -181,7 +199,7 @@ def _write_settings(folder: Path, *, ports: dict[str, int], postgres: Server, ch
         chain_id=chain.chain_id,
         treasury=chain.treasury,
         usdc=chain.usdc,
-        rates_url=f"http://{HOST}:{ports['rates']}",
+        rates_url=f"http://{HOST}:{ports['open_exchange_rates']}",
         app_id=_toml({"file": str(keys / "app_id")}),
         rates_file=_toml(str(folder / "rates.json")),
         adapter=values,

@@ -154,6 +154,17 @@ async def test_a_failed_token_is_asked_for_again_by_the_next_caller(daraja: Dara
     assert (await daraja.post("/pay", {})).status == 200
 
 
+async def test_a_payment_that_finds_nobody_listening_is_not_sent(settings: dict[str, Any], gateway: Gateway):
+    with served(gateway.app) as url:
+        client = Daraja(settings=MpesaSettings.read({**settings, "base_url": f"{url}/daraja"}), clock=lambda: NOW)
+        await client.post("/pay", {})
+    with pytest.raises(NotSent) as refused:
+        await client.post("/pay", {})
+    assert refused.value.fault is Fault.TRANSIENT
+    assert (gateway.tokens, len(gateway.posts)) == (1, 1), "it had a token, and only the payment met the closed door"
+    await client.close()
+
+
 async def test_the_credential_opens_with_safaricoms_key_and_differs_each_time(
     daraja: Daraja, settings: dict[str, Any], private_key: RSAPrivateKey
 ):
