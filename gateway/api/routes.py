@@ -63,6 +63,7 @@ def install(app: FastAPI, services: ApiServices) -> None:
     app.include_router(callback_router(services))
     app.include_router(health_router(services))
     install_problems(app)
+    app.router.redirect_slashes = False  # a redirect goes where the Host header says, and takes the token along
     app.add_middleware(BodyLimit)
     app.add_middleware(ClosedByDefault)  # outside of the former, whose refusals are answers too
 

@@ -71,7 +71,7 @@ def install_packages(*, manifest: Path, folder: Path, needs: str, what: str, pro
         for name in ("package.json", "package-lock.json"):
             shutil.copy(manifest / name, partial)
         npm = find_node(folder=folder, progress=progress).npm
-        command = [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+        command = [*npm, "ci", "--ignore-scripts", "--include=optional", "--include=dev", "--no-audit", "--no-fund"]
         _run(command, folder=partial, what=f"{what}: installing with npm", progress=progress)
         if next((partial / "node_modules").glob(needs), None) is None:
             raise CannotInstall(

@@ -6,12 +6,15 @@ import unicodedata
 from dataclasses import dataclass, field
 
 import phonenumbers
+from babel import Locale
 
 from gateway.errors import Refusal
 from gateway.offramp import Method
 
 NAME_MOST = 100
 """Longest recipient name, in characters."""
+NAME_SHOWN = 30
+"""Longest masked name, in characters."""
 
 
 class BadRecipient(Refusal):
@@ -40,6 +43,12 @@ def masked(account: str) -> str:
     return "•" * max(len(account) - 3, 0) + account[-3:]
 
 
+def masked_name(name: str) -> str:
+    """A name for a page that others may see: the first word, and the others' first letters."""
+    first, *rest = name.split() or [""]
+    return " ".join([first, *(word[0] for word in rest)])[:NAME_SHOWN]
+
+
 def _name(name: str) -> str:
     tidy = " ".join(unicodedata.normalize("NFC", name).split())
     if not tidy or not any(character.isalpha() for character in tidy):
@@ -54,7 +63,8 @@ def _name(name: str) -> str:
 def _mobile_number(text: str, *, country: str) -> str:
     example = phonenumbers.example_number_for_type(country, phonenumbers.PhoneNumberType.MOBILE)
     like = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.INTERNATIONAL) if example else "+…"
-    wrong = BadRecipient(f"This is no mobile number of {country}. Write it like {like}.", field="phone")
+    place = Locale("en").territories.get(country, country)
+    wrong = BadRecipient(f"This is no mobile number of {place}. Write it like {like}.", field="phone")
     if not text.isascii() or not text.isprintable():
         raise wrong
     try:

@@ -9,7 +9,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.money import Asset, Money
-from gateway.orders.recipients import masked
+from gateway.orders.recipients import masked, masked_name
 from gateway.orders.states import S
 from gateway.payouts.tracking import DepositView, Facts, OrderView, PastStep, progress
 
@@ -68,7 +68,7 @@ def _view(
         received=Money(int(row.received), send),
         expires_at=row.expires_at,
         rail=row.adapter,
-        recipient=row.name,
+        recipient=masked_name(row.name),
         receive=Money(int(row.receive_units), receive),
     )
     return OrderView(

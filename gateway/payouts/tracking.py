@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum, auto
 
@@ -123,6 +123,7 @@ class Facts:
     expires_at: datetime
     rail: str | None
     recipient: str
+    """Masked: whoever has the tracking link reads the sentences."""
     receive: Money
 
 
@@ -212,6 +213,8 @@ _OTHER_HOLD = (PublicStatus.ON_HOLD, "The order is on hold. The money is safe wi
 
 def progress(facts: Facts, *, now: datetime) -> Progress:
     """The public status, its sentence, the next step and who holds the money: nothing but a function of `facts`."""
+    if facts.state is S.AWAITING_DEPOSIT and now >= facts.expires_at:
+        facts = replace(facts, state=S.EXPIRED)  # by level: whether or not a worker has come by yet
     if facts.state is S.HELD:
         reason, (status, sentence, next_step) = _held(facts, now=now)
         holder = Holder.GATEWAY

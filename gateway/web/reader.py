@@ -22,8 +22,6 @@ FRACTION_LEAST = 2
 RATE_DIGITS = 4
 DIGITS_MOST = 100
 """More than the 78 of a uint256, with room for a few after the point."""
-NAME_SHOWN = 30
-"""Longest masked name, in characters."""
 
 
 class Reader:
@@ -74,11 +72,6 @@ class Reader:
         """What a mobile number of `country` looks like."""
         number = phonenumbers.example_number_for_type(country, phonenumbers.PhoneNumberType.MOBILE)
         return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.INTERNATIONAL) if number else ""
-
-    def name_masked(self, name: str) -> str:
-        """A name for a page that others may see: the first word, and the others' first letters."""
-        first, *rest = name.split() or [""]
-        return " ".join([first, *(word[0] for word in rest)])[:NAME_SHOWN]
 
     def _grouped(self, decimal: str) -> str:
         whole, point, fraction = decimal.partition(".")

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from gateway.db.session import transaction
 from gateway.money import Money
+from gateway.orders.recipients import masked_name
 from gateway.payouts.queries import order_view
 from gateway.payouts.tracking import OrderView
 from gateway.pricing.offer import Token
@@ -60,13 +61,11 @@ class Tracker:
         due, token = journey.to_pay(view, now=now), self._token(view)
         uri = token.payment_uri(to=view.deposit_address, amount=due) if token and due else None
         place = journey.PLACES[view.progress.status]
-        name = self.pages.reader.name_masked(view.recipient_name)
         return {
             "view": view,
-            "name": name,
-            # The core's sentences name the recipient to partners, who know them; this page doesn't know who is looking.
-            "sentence": self.pages.reader.say(view.progress.sentence).replace(view.recipient_name, name),
-            "next_step": self.pages.reader.say(view.progress.next_step).replace(view.recipient_name, name),
+            "name": masked_name(view.recipient_name),
+            "sentence": self.pages.reader.say(view.progress.sentence),
+            "next_step": self.pages.reader.say(view.progress.next_step),
             "now": now,
             "due": due if uri else None,
             "token": token,

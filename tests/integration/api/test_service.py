@@ -169,7 +169,7 @@ async def test_pages_stay_pages(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/nothing", "/healthz", "/readyz", "/docs", "/openapi.json", "/v1/nothing", "/oauth/token", "/callbacks/x"]
+    "path", ["/nothing", "/healthz", "/readyz", "/docs", "/openapi.json", "/v1/nothing", "/oauth/token", "/callbacks/x"]
 )
 async def test_no_answer_is_guessed_at_or_kept_on_the_way(desk: Desk, path: str) -> None:
     answer = await desk.client.get(path)
@@ -177,17 +177,18 @@ async def test_no_answer_is_guessed_at_or_kept_on_the_way(desk: Desk, path: str)
     assert answer.headers["cache-control"] == "no-store"
 
 
-async def test_a_fault_of_ours_tells_nothing_and_is_kept_by_nobody(
+async def test_a_fault_of_ours_tells_nothing_and_writes_nothing(
     desk: Desk, partner: Partner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from gateway.api import routes
 
-    def broken(*_values: object) -> None:
+    def broken(*_values: object, **_named: object) -> None:
         raise ZeroDivisionError("hunter2-canary")
 
-    monkeypatch.setattr(routes, "quote_document", broken)
+    quote_id = await desk.quoted(partner)
+    monkeypatch.setattr(routes, "order_document", broken)
     async with desk.nothing_written():
-        answer = await desk.quote(partner)
+        answer = await desk.order(partner, "fault", quote_id)
     problem(answer, 500, "internal_error")
     assert "canary" not in answer.text
 

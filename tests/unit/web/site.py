@@ -15,6 +15,7 @@ from fastapi import FastAPI
 
 from gateway.money import Asset, Money, MoneyError, Rate
 from gateway.offramp import Method
+from gateway.orders.recipients import masked_name
 from gateway.orders.states import S
 from gateway.payouts.tracking import DepositView, Facts, OrderView, PastStep, progress
 from gateway.pricing import breakdown
@@ -83,7 +84,7 @@ def order(state: S = S.AWAITING_DEPOSIT, *, now: datetime = NOW, received: int =
         received=Money(received, USDC),
         expires_at=NOW + timedelta(minutes=15),
         rail="mpesa",
-        recipient=changes.get("recipient_name", "Wanjiku Mwangi"),
+        recipient=masked_name(changes.get("recipient_name", "Wanjiku Mwangi")),
         receive=Money(1_283_000, KES),
     )
     view = OrderView(
@@ -101,7 +102,7 @@ def order(state: S = S.AWAITING_DEPOSIT, *, now: datetime = NOW, received: int =
         receive=facts.receive,
         country="KE",
         method="mobile_money",
-        recipient_name=facts.recipient,
+        recipient_name=changes.get("recipient_name", "Wanjiku Mwangi"),
         recipient_account_masked="••••••••••678",
         expires_at=facts.expires_at,
         created_at=NOW,
