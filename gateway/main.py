@@ -60,6 +60,19 @@ DISPATCHERS = 3
 RATES_EVERY_MOST = timedelta(minutes=15)
 
 
+def refuse_what_is_not_built(settings: Settings) -> None:
+    """Settings that promise a safety which this version doesn't have are refused, not ignored. Raises `ConfigError`."""
+    problems = [
+        (f"chains[{number}].quorum", "this version asks one node per chain, the first rpc url; give 1")
+        for number, chain in enumerate(settings.chains)
+        if chain.quorum > 1
+    ]
+    if settings.pricing.exposure_cap is not None:
+        problems.append(("pricing.exposure_cap", "this version credits nothing before finality; leave it out"))
+    if problems:
+        raise ConfigError(problems)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
     """Everything a process works with."""
@@ -101,6 +114,7 @@ async def open_gateway(
     settings: Settings, *, data: Path, database_url: str, clock: Clock = system_clock
 ) -> AsyncIterator[Gateway]:
     """Build everything; close it at the end. Raises `ConfigError` for what doesn't fit together."""
+    refuse_what_is_not_built(settings)
     callback_key = secret_file(
         path=data / "keys" / "callback.key", make=lambda: secrets.token_hex(CALLBACK_KEY_BYTES).encode()
     )
@@ -125,7 +139,7 @@ async def open_gateway(
             rails=rails,
             offer=offer,
             chains=tuple(chain_terms(chain) for chain in settings.chains),
-            factories={chain.chain_id: _factory(chain) for chain in settings.chains},
+            factories=make_factories(settings),
             sources=make_sources(settings),
             addresses=addresses,
             issuer=issuer,
@@ -249,8 +263,19 @@ def chain_terms(chain: Chain) -> ChainTerms:
     )
 
 
-def _factory(chain: Chain) -> str:
-    return chain.factory or factory_address(treasury=chain.treasury)
+def make_factories(settings: Settings) -> dict[int, str]:
+    """Each chain's forwarder factory. Raises `ConfigError` for one that doesn't belong to the chain's treasury."""
+    problems = []
+    factories = {}
+    for number, chain in enumerate(settings.chains):
+        right = factory_address(treasury=chain.treasury)
+        if chain.factory not in (None, right):
+            sentence = f"is not the factory of this treasury, so nothing could be swept from its addresses; give {right}"
+            problems.append((f"chains[{number}].factory", f"{sentence} or leave it out"))
+        factories[chain.chain_id] = right
+    if problems:
+        raise ConfigError(problems)
+    return factories
 
 
 def make_app(gateway: Gateway) -> FastAPI:

@@ -36,6 +36,7 @@ KES = Asset("KES", 2)
 FACTORY = "0x5FbDB2315678afecb367f032d93F642f64180aa3"
 FACTORIES = {31337: FACTORY}
 _numbers = count()
+_CAPABILITIES: dict[tuple[str, Resend], Capabilities] = {}
 
 
 async def know_assets(engine: AsyncEngine) -> None:
@@ -135,6 +136,12 @@ class FakeRail:
 
     @property
     def capabilities(self) -> Capabilities:
+        key = (self.name, self.resend)
+        if key not in _CAPABILITIES:
+            _CAPABILITIES[key] = self._capabilities()
+        return _CAPABILITIES[key]
+
+    def _capabilities(self) -> Capabilities:
         whole = Money(100, KES)
         corridor = Corridor(
             country="KE",

@@ -97,7 +97,7 @@ def orders_router(services: ApiServices) -> APIRouter:
 
     @router.post("/orders", status_code=201, response_model=OrderOut, openapi_extra=_IDEMPOTENCY_KEY)
     async def post_order(request: Request, body: OrderBody, claims: partner) -> JSONResponse:
-        """Accept a quote. The same Idempotency-Key gives the same order, however often it is sent."""
+        """Accept a quote. Sent again with its Idempotency-Key it gives the same answer, with Idempotency-Replayed: true."""
         key = check_key(request.headers.getlist("Idempotency-Key"))
         async with transaction(services.engine) as connection:
             answer = await once(

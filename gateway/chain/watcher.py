@@ -190,8 +190,6 @@ class Watcher:
         async with transaction(self._engine) as connection:
             most = min(cursor.at.number, head.number)
             stored = await queries.read_blocks(connection, chain_id=self._chain_id, most=most)
-        if cursor.final not in stored[:1]:
-            raise record.Overtaken
         ancestor = await self._ancestor(stored)
         if ancestor is None:
             return await self._halt(cursor)

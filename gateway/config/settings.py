@@ -104,7 +104,7 @@ class Chain(Group):
     finality: Finality = Field(description='{ tag = "finalized" } or { depth = 12 }')
     treasury: Address = Field(description='the account that gets all coins, "0x" and 40 hexadecimal digits')
     factory: Address | None = Field(None, description='the forwarder factory\'s address, "0x" and 40 hexadecimal digits')
-    """Absent: see `factory_address`."""
+    """Absent: where CREATE2 puts this treasury's own."""
     start_block: Annotated[Whole, Field(ge=0, lt=2**63)] | None = Field(
         None, description="the first block to look at, from 0"
     )
@@ -125,13 +125,6 @@ class Chain(Group):
         if quorum > urls:
             raise ValueError(f"{quorum} is more than the {urls} rpc {_plural(urls, 'url')} listed; give at most {urls}")
         return quorum
-
-    @property
-    def factory_address(self) -> str:
-        """The forwarder factory: `factory`, or where CREATE2 puts this treasury's own."""
-        from gateway.chain.forwarders import factory_address  # noqa: PLC0415 - eth_utils takes 0.3 s to import
-
-        return self.factory or factory_address(treasury=self.treasury)
 
     def asset(self, *, token: Token) -> Asset:
         """A coin of this chain as an asset: USDC@8453 with its decimals."""

@@ -62,13 +62,22 @@ def start(
     tools = node.install(folder=tools_folder, progress=progress)
     progress("development chain: starting the node")
     running = anvil.start(folder=folder, tools=tools, block_time=block_time, port=port)
+    try:
+        made = _set_up(running, contracts=tools.contracts)
+    except BaseException:
+        running.stop()
+        raise
+    progress(f"development chain: ready at {made.rpc_url}, USDC at {made.usdc}")
+    return made
+
+
+def _set_up(running: Anvil, *, contracts: Path) -> DevChain:
     with Rpc(running.url) as rpc:
         accounts = [to_checksum_address(account) for account in rpc("eth_accounts")]
         sender, treasury, issuer = accounts[_SENDER], accounts[_TREASURY], accounts[_ISSUER]
         roles = stablecoin.Roles(issuer=issuer, proxy_admin=accounts[_PROXY_ADMIN], sender=sender)
-        usdc = stablecoin.deploy_usdc(rpc, contracts=tools.contracts, roles=roles)
+        usdc = stablecoin.deploy_usdc(rpc, contracts=contracts, roles=roles)
         factory = _deploy_factory(rpc, treasury=treasury)
-    progress(f"development chain: ready at {running.url}, USDC at {usdc}")
     return DevChain(
         node=running, usdc=usdc, treasury=treasury, factory=factory, issuer=issuer, sender=sender, sender_key=SENDER_KEY
     )

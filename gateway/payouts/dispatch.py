@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -84,16 +84,13 @@ async def dispatch(engine: AsyncEngine, *, rails: Rails, clock: Clock) -> int:
 
 async def _claim(connection: AsyncConnection, *, rails: Rails, now: datetime) -> tuple[int, list[Claimed]]:
     rows = (await connection.execute(_CLAIM, {"now": now, "most": SET})).all()
-    chosen = [(row, choice) for row in rows if (choice := _choose(row, rails)) in rails]
+    capabilities = rails.capabilities
+    choices = [(row, _choose(row, capabilities)) for row in rows]
+    chosen = [(row, choice) for row, choice in choices if choice in rails]
     holds = [
-        Move(
-            order_id=row.id,
-            event=E.HOLD_PLACED,
-            cause=f"no_rail:{row.version}",
-            data={"reason": choice},
-        )
-        for row in rows
-        if (choice := _choose(row, rails)) not in rails
+        Move(order_id=row.id, event=E.HOLD_PLACED, cause=f"no_rail:{row.version}", data={"reason": choice})
+        for row, choice in choices
+        if choice not in rails
     ]
     claimed = await _open_attempts(connection, chosen, rails=rails, now=now)
     dispatched = [
@@ -109,13 +106,11 @@ async def _claim(connection: AsyncConnection, *, rails: Rails, now: datetime) ->
     return len(rows), claimed
 
 
-def _choose(row: Row[tuple[object, ...]], rails: Rails) -> str:
+def _choose(row: Row[tuple[object, ...]], capabilities: Mapping[str, Capabilities]) -> str:
     """The rail to ask, or the reason why there is none."""
     faults = list(zip(row.tried or (), row.faults or (), strict=True))
     refused = [adapter for adapter, fault in faults if fault in (Fault.RECIPIENT, Fault.RAIL)]
-    found = candidates(
-        rails.capabilities, country=row.country, method=Method(row.method), deliver=_deliver(row), without=refused
-    )
+    found = candidates(capabilities, country=row.country, method=Method(row.method), deliver=_deliver(row), without=refused)
     if found and len(faults) < FAILURES_MOST:
         tries = Counter(adapter for adapter, _ in faults)
         return min(found, key=lambda name: tries[name])

@@ -22,7 +22,9 @@ def _lines(path: str) -> list[str]:
     return Path(path).read_text().splitlines() if Path(path).exists() else []
 
 
-def report(*, bench: str, rows: Mapping[str, Sequence[float]], ratios: Mapping[str, float], floors: Mapping[str, float]) -> None:
+def report(
+    *, bench: str, rows: Mapping[str, Sequence[float]], ratios: Mapping[str, float], floors: Mapping[str, float]
+) -> None:
     """`rows`: name to the rounds' figures, higher is better."""
     width = max(map(len, rows))
     print(f"{'':{width}}  {'median':>10}  {'least':>10}  {'most':>10}")

@@ -105,7 +105,9 @@ async def orders_per_second(url: str, *, prefix: str, number: int, base: int) ->
     seconds = time.perf_counter() - started
     async with transaction(engine) as connection:
         paid = (
-            await connection.execute(text("SELECT count(*) FROM orders WHERE state = 'paid' AND id LIKE :p"), {"p": f"{prefix}%"})
+            await connection.execute(
+                text("SELECT count(*) FROM orders WHERE state = 'paid' AND id LIKE :p"), {"p": f"{prefix}%"}
+            )
         ).scalar_one()
     assert done == paid == number, (done, paid, number)
     await engine.dispose()

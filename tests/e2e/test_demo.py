@@ -33,19 +33,27 @@ def partner(demo):
 
 
 def make_order(client, **amount):
-    quote = client.post(
-        "/v1/quotes",
-        json={
-            "send": {"chain": "devchain", "asset": "USDC"} | ({"amount": amount["send"]} if "send" in amount else {}),
-            "receive": {"country": "KE", "currency": "KES", "method": "mobile_money"}
-            | ({"amount": amount["receive"]} if "receive" in amount else {}),
-        },
-    ).raise_for_status().json()
-    order = client.post(
-        "/v1/orders",
-        headers={"Idempotency-Key": quote["id"]},
-        json={"quote_id": quote["id"], "recipient": {"name": "Wanjiku Kamau", "phone": "0712345678"}, "reference": "r1"},
-    ).raise_for_status().json()
+    quote = (
+        client.post(
+            "/v1/quotes",
+            json={
+                "send": {"chain": "devchain", "asset": "USDC"} | ({"amount": amount["send"]} if "send" in amount else {}),
+                "receive": {"country": "KE", "currency": "KES", "method": "mobile_money"}
+                | ({"amount": amount["receive"]} if "receive" in amount else {}),
+            },
+        )
+        .raise_for_status()
+        .json()
+    )
+    order = (
+        client.post(
+            "/v1/orders",
+            headers={"Idempotency-Key": quote["id"]},
+            json={"quote_id": quote["id"], "recipient": {"name": "Wanjiku Kamau", "phone": "0712345678"}, "reference": "r1"},
+        )
+        .raise_for_status()
+        .json()
+    )
     return quote, order
 
 
@@ -124,7 +132,11 @@ def answers(url):
 
 def test_a_second_demo_beside_the_first_makes_its_own_remittance(demo):
     done = subprocess.run(
-        lastmile("demo", "--once", "--data", str(demo.data)), env=clean_environment(), capture_output=True, text=True, check=False
+        lastmile("demo", "--once", "--data", str(demo.data)),
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
@@ -146,8 +158,10 @@ def test_a_demo_killed_with_all_its_parts_goes_on_where_it_was(tmp_path):
     with (tmp_path / "log").open("wb") as log:
         first = subprocess.Popen(command, env=clean_environment(), stdout=log, stderr=log, start_new_session=True)
         sent = wait_until(
-            lambda: first.poll() is not None
-            or ((folder / "once.json").exists() and "tx_hash" in (folder / "once.json").read_text()),
+            lambda: (
+                first.poll() is not None
+                or ((folder / "once.json").exists() and "tx_hash" in (folder / "once.json").read_text())
+            ),
             within_s=240,
         )
         assert sent

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import psycopg
 import pytest
 from structlog.testing import capture_logs
 
@@ -44,8 +45,6 @@ async def test_what_a_rail_tells_is_stored_before_it_is_answered_in_the_rails_ow
 
 
 async def test_the_workers_are_woken_by_what_is_new(desk: Desk) -> None:
-    import psycopg
-
     async with await psycopg.AsyncConnection.connect(
         desk.engine.url.set(drivername="postgresql").render_as_string(hide_password=False), autocommit=True
     ) as connection:

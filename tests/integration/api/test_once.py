@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from gateway.api import routes
+from gateway.db.session import transaction
 from tests.integration.api.desk import JSON, RECIPIENT, TTL, Desk, Partner, problem
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -172,30 +177,21 @@ async def test_a_body_that_never_ends_holds_up_nobody(desk: Desk, partner: Partn
         await writer.wait_closed()
 
 
+@asynccontextmanager
+async def cut_after_commit(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A transaction that is kept and doesn't say so."""
+    async with transaction(engine) as connection:
+        yield connection
+    raise OperationalError("COMMIT", {}, ConnectionResetError())
+
+
 async def test_an_answer_lost_after_the_commit_is_found_again_under_its_key(
     desk: Desk, partner: Partner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quote_id = await desk.quoted(partner)
-    from gateway.api import routes
-
-    kept = routes.transaction
-
-    def cut_after_commit(engine: Any) -> Any:
-        class Cut:
-            async def __aenter__(self) -> Any:
-                self.inner = kept(engine)
-                return await self.inner.__aenter__()
-
-            async def __aexit__(self, *error: object) -> None:
-                await self.inner.__aexit__(*error)
-                raise OperationalError("COMMIT", {}, ConnectionResetError())
-
-        return Cut()
-
     with monkeypatch.context() as patch:
         patch.setattr(routes, "transaction", cut_after_commit)
-        answer = await desk.order(partner, "lost", quote_id)
-    problem(answer, 503, "unavailable")
+        problem(await desk.order(partner, "lost", quote_id), 503, "unavailable")
     again = await desk.order(partner, "lost", quote_id)
     assert (again.status_code, again.headers["idempotency-replayed"]) == (201, "true")
     assert await orders_of(desk, quote_id) == 1

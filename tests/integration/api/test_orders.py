@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -38,13 +39,13 @@ async def test_an_order_says_where_to_send_what_until_when(desk: Desk, partner: 
     document = answer.json()
     (row,) = await desk.run("SELECT * FROM orders WHERE id = :id", id=document["id"])
     address = document["deposit"]["address"]
+    for sentence in (document.pop("message"), document.pop("next_step")):
+        assert "10.000000 USDC" in sentence
     assert (row.partner_id, row.state, row.deposit_address) == (partner.id, "awaiting_deposit", address.lower())
     assert document == {
         "id": row.id,
         "status": "awaiting_deposit",
         "reason": "awaiting_deposit",
-        "message": "We are waiting for 10.000000 USDC.",
-        "next_step": "Send exactly 10.000000 USDC to the address shown, before 12:15 UTC on 22 November 2026.",
         "money_is_with": "sender",
         "quote_id": quote_id,
         "send": {"asset": "USDC", "amount": "10.000000", "chain": "dev", "chain_id": 31337},
@@ -196,7 +197,8 @@ async def test_a_wrong_number_is_refused_and_not_repeated(desk: Desk, partner: P
     quote_id = await desk.quoted(partner)
     recipient = RECIPIENT | {"phone": phone}
     document = await refused(desk, partner, quote_id, 422, "bad_recipient", "/recipient/phone", recipient=recipient)
-    assert document["detail"] == "This is no mobile number of KE. Write it like +254 712 123456."
+    assert document["detail"].endswith("Write it like +254 712 123456.")
+    assert json.dumps(phone)[1:-1] not in json.dumps(document)
 
 
 NAMES = {"only spaces": "   ", "digits": "12345", "control characters": "Wan\x07jiku", "too long": "W" * 101}

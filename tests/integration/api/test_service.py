@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.api import health
+from gateway.api import health, routes
 from gateway.db.session import make_engine
 from gateway.main import make_app
 from tests.integration.api.desk import ASK, URL, Desk, Partner, problem
@@ -180,8 +180,6 @@ async def test_no_answer_is_guessed_at_or_kept_on_the_way(desk: Desk, path: str)
 async def test_a_fault_of_ours_tells_nothing_and_writes_nothing(
     desk: Desk, partner: Partner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gateway.api import routes
-
     def broken(*_values: object, **_named: object) -> None:
         raise ZeroDivisionError("hunter2-canary")
 

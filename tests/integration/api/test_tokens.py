@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-from base64 import b64encode
+import json
+from base64 import b64encode, urlsafe_b64decode
 from collections.abc import Mapping
 from urllib.parse import quote_plus, urlsplit
 
@@ -194,9 +195,8 @@ async def test_the_published_key_is_the_one_that_signs(desk: Desk, partner: Part
     (key,) = answer.json()["keys"]
     assert key.keys() == {"alg", "crv", "kid", "kty", "use", "x", "y"}
     token = (await desk.client.post(PATH, data=form(partner))).json()["access_token"]
-    from jose import jwt
-
-    assert jwt.get_unverified_header(token)["kid"] == key["kid"]
+    header = token.partition(".")[0]
+    assert json.loads(urlsafe_b64decode(header + "==="))["kid"] == key["kid"]
 
 
 async def test_raw_bytes_through_a_real_server_break_nothing(desk: Desk, partner: Partner) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from random import Random
@@ -14,7 +15,7 @@ import pytest
 from gateway.chain.models import ChainBlock
 from gateway.chain.scan import TAIL_MOST
 from gateway.chain.terms import Depth
-from gateway.chain.watcher import Did
+from gateway.chain.watcher import Did, Progress, Watcher
 from gateway.chain.wire import NodeFault
 from gateway.db.session import WAKE_CHANNEL
 from tests.integration.chain.desk import NOW, Desk, catch_up, catch_up_at_last
@@ -255,6 +256,34 @@ async def test_a_log_that_became_another_order_s_waits_until_the_first_one_was_t
     assert ((await known.deposit()).address, (await known.deposit()).status) == (OTHER_OURS, "seen")
 
 
+async def test_a_log_that_stays_the_same_order_s_waits_for_nobody(known: Desk) -> None:
+    chain = FakeChain(blocks=10)
+    watcher = known.watcher(chain, terms())
+    await catch_up(watcher)
+    chain.mine(transfer(to=OURS, tx=word("tx")))
+    await catch_up(watcher)
+    await known.run("UPDATE deposits SET booked = status")
+    chain.reorg(1)
+    number = chain.mine(transfer(to=OURS, tx=word("tx")))
+    await catch_up(watcher)
+    row = await known.deposit()
+    assert (row.block_hash, row.status, row.booked) == (chain.of(number)["hash"], "seen", "seen")
+
+
+async def test_what_was_orphaned_before_is_not_touched_again(known: Desk) -> None:
+    chain = FakeChain(blocks=10)
+    watcher = known.watcher(chain, terms())
+    await catch_up(watcher)
+    chain.mine(transfer(to=OURS))
+    await catch_up(watcher)
+    for depth, changed in ((1, 1), (1, 0)):
+        chain.reorg(depth)
+        chain.mine()
+        assert (await catch_up(watcher))[0].deposits == changed
+        known.now += timedelta(minutes=1)
+    assert (await known.deposit()).updated_at == NOW
+
+
 async def test_a_log_that_is_there_already_in_another_block_is_refused(known: Desk) -> None:
     chain = FakeChain(blocks=10)
     watcher = known.watcher(chain, terms())
@@ -372,6 +401,60 @@ async def test_a_node_of_another_chain_does_not_halt_ours(known: Desk) -> None:
     assert await known.everything() == before
 
 
+async def test_a_first_start_asks_which_chain_it_is(known: Desk) -> None:
+    chain = FakeChain(blocks=20)
+    chain.chain_id = 5
+    with pytest.raises(NodeFault, match="id 5"):
+        await known.watcher(chain, terms()).step()
+    assert await known.everything() == [[], [], []]
+
+
+async def test_after_a_fault_we_ask_again_which_chain_it_is(known: Desk) -> None:
+    chain = FakeChain(blocks=20)
+    watcher = known.watcher(chain, terms())
+    await catch_up(watcher)
+    chain.lies["eth_getBlockByNumber"] = lambda _: None
+    with pytest.raises(NodeFault):
+        await watcher.step()
+    chain.lies.clear()
+    chain.chain_id = 5
+    chain.mine()
+    with pytest.raises(NodeFault, match="id 5"):
+        await watcher.step()
+
+
+async def test_a_node_that_contradicts_itself_does_not_halt_ours(known: Desk) -> None:
+    chain = FakeChain(blocks=20)
+    watcher = known.watcher(chain, terms())
+    await catch_up(watcher)
+    before = await known.everything()
+    truth, fork = chain.blocks, FakeChain(blocks=30).blocks
+    chain.calls.clear()
+
+    def flip(_method: str) -> None:
+        # Both ends, the cursor and three steps of the search come from the fork; the last look is at the right chain again.
+        chain.blocks = fork if chain.calls.count("eth_getBlockByNumber") <= 6 else truth
+
+    chain.before = flip
+    with pytest.raises(NodeFault, match="in turn"):
+        await watcher.step()
+    assert await known.everything() == before
+
+
+async def test_a_new_block_with_a_wrong_parent_moves_nothing(known: Desk) -> None:
+    chain = FakeChain(blocks=20)
+    watcher = known.watcher(chain, terms())
+    await catch_up(watcher)
+    before = await known.everything()
+    chain.mine()
+    chain.lies["eth_getBlockByNumber"] = lambda block: (
+        block | {"parentHash": word("elsewhere")} if block["number"] == hex(chain.head) else block
+    )
+    with pytest.raises(NodeFault, match="changed"):
+        await watcher.step()
+    assert await known.everything() == before
+
+
 async def test_a_chain_that_changes_while_we_read_it_is_read_again(known: Desk) -> None:
     chain = FakeChain(blocks=20)
     watcher = known.watcher(chain, terms())
@@ -477,33 +560,104 @@ async def test_two_watchers_at_once_write_each_deposit_once(known: Desk) -> None
     await known.check()
 
 
-async def test_a_watcher_that_was_overtaken_writes_nothing(known: Desk) -> None:
-    chain = FakeChain(blocks=10)
+class Held(FakeChain):
+    """A chain whose node can be made to wait before it gives an answer of one kind."""
+
+    held: str | None = None
+
+    def hold(self, method: str) -> None:
+        self.held, self.reached, self.go_on = method, asyncio.Event(), asyncio.Event()
+
+    async def ask(self, method: str, params: Any) -> object:
+        answer = await super().ask(method, params)
+        if method == self.held:
+            self.held = None
+            self.reached.set()
+            await self.go_on.wait()
+        return answer
+
+
+async def overtaken(slow: Watcher, chain: Held, meanwhile: Callable[[], Awaitable[object]], *, at: str) -> Progress:
+    """A step that stands still at an answer while something else is done."""
+    chain.hold(at)
+    pending = asyncio.create_task(slow.step())
+    await chain.reached.wait()
+    await meanwhile()
+    chain.go_on.set()
+    return await pending
+
+
+@pytest.fixture
+async def held(known: Desk) -> tuple[Held, Watcher, Watcher]:
+    chain = Held(blocks=10)
     slow, quick = known.watcher(chain, terms()), known.watcher(chain, terms())
     await catch_up(slow)
     await catch_up(quick)
+    return chain, slow, quick
+
+
+async def test_a_watcher_that_was_overtaken_writes_nothing(known: Desk, held: tuple[Held, Watcher, Watcher]) -> None:
+    chain, slow, quick = held
     chain.mine(transfer(to=OURS))
-    logs_read, go_on = asyncio.Event(), asyncio.Event()
-    ask = chain.ask
+    before = []
 
-    async def ask_slowly(method: str, params: Any) -> object:
-        answer = await ask(method, params)
-        if method == "eth_getLogs":
-            logs_read.set()
-            await go_on.wait()
-        return answer
+    async def meanwhile() -> None:
+        chain.mine(blocks=10)
+        await catch_up(quick)
+        before.extend(await known.everything())
 
-    chain.ask = ask_slowly  # type: ignore[method-assign]
-    pending = asyncio.create_task(slow.step())
-    await logs_read.wait()
-    chain.ask = ask  # type: ignore[method-assign]
-    chain.mine(blocks=10)
-    await catch_up(quick)
-    before = await known.everything()
-    go_on.set()
-    assert (await pending).did is Did.OVERTAKEN
+    assert (await overtaken(slow, chain, meanwhile, at="eth_getLogs")).did is Did.OVERTAKEN
     assert await known.everything() == before
     assert (await known.deposit()).status == "final"
+
+
+async def test_a_halt_stops_a_step_that_is_under_way(known: Desk, held: tuple[Held, Watcher, Watcher]) -> None:
+    chain, slow, _ = held
+    chain.mine(transfer(to=OURS))
+
+    async def meanwhile() -> None:
+        await known.run("UPDATE chain_cursors SET halted = 'by hand'")
+
+    assert (await overtaken(slow, chain, meanwhile, at="eth_getLogs")).did is Did.OVERTAKEN
+    assert (await known.cursor()).number == 9
+    assert await known.deposits() == []
+
+
+async def test_a_slow_watcher_does_not_take_back_what_is_final(known: Desk, held: tuple[Held, Watcher, Watcher]) -> None:
+    chain, slow, quick = held
+    chain.mine(transfer(to=OURS))
+
+    async def meanwhile() -> None:
+        newest = chain.blocks.pop()
+        chain.final = chain.head
+        assert [step.did for step in await catch_up(quick)] == [Did.FINALIZED]
+        chain.blocks.append(newest)
+
+    assert (await overtaken(slow, chain, meanwhile, at="eth_getLogs")).did is Did.OVERTAKEN
+    assert (await known.cursor()).finalized_number == 9
+    await known.check()
+
+
+async def test_a_block_that_another_has_forgotten_meanwhile_is_no_error(held: tuple[Held, Watcher, Watcher]) -> None:
+    chain, slow, quick = held
+    chain.final = 7
+
+    async def meanwhile() -> None:
+        chain.final = 9
+        await catch_up(quick)
+
+    assert (await overtaken(slow, chain, meanwhile, at="eth_getBlockByNumber")).did is Did.OVERTAKEN
+
+
+async def test_a_halt_that_was_overtaken_does_not_halt(known: Desk, held: tuple[Held, Watcher, Watcher]) -> None:
+    chain, slow, _ = held
+    chain.blocks = FakeChain(blocks=30).blocks
+
+    async def meanwhile() -> None:
+        await known.run("UPDATE chain_cursors SET number = number - 1")
+
+    assert (await overtaken(slow, chain, meanwhile, at="eth_chainId")).did is Did.OVERTAKEN
+    assert (await known.cursor()).halted is None
 
 
 def zeroed(block: Any) -> Any:
@@ -530,6 +684,10 @@ LIES: dict[str, tuple[str, Any]] = {
 LIES_ABOUT_THE_TAIL: dict[str, tuple[str, Any]] = {
     "broken links": ("eth_getBlockByNumber", lambda block: block | {"parentHash": word("elsewhere")}),
     "one forged block": ("eth_getBlockByNumber", zeroed),
+    "another final block": (
+        "eth_getBlockByNumber",
+        lambda block: block | {"hash": word("fork")} if block["number"] == "0xd" else block,
+    ),
 }
 
 

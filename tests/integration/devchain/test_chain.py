@@ -8,6 +8,7 @@ from eth_account import Account
 
 from gateway.devchain import anvil, chain, stablecoin
 from gateway.devchain.chain import DevChain
+from gateway.devchain.locks import is_held
 from gateway.devchain.node import Tools
 from gateway.devchain.rpc import Rpc
 from gateway.devchain.stablecoin import SENDER_FUNDS, Roles, SetUpFailed, deploy_usdc
@@ -77,6 +78,16 @@ def test_a_second_start_finds_everything(tmp_path: Path, block_time: float | Non
         assert balance(second, second.sender, second.usdc) == SENDER_FUNDS
     finally:
         start().node.stop()
+
+
+def test_a_start_that_fails_leaves_no_node_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stablecoin, "deploy_usdc", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        chain.start(folder=tmp_path, tools_folder=tools_cache(), progress=print)
+    assert not is_held(tmp_path / "anvil.log")
 
 
 class Interrupted(Exception):

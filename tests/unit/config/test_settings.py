@@ -6,7 +6,6 @@ import tomllib
 
 import pytest
 
-from gateway.chain.forwarders import factory_address
 from gateway.config import ConfigError, parse
 from gateway.config.fields import countries, currencies, currency_asset
 from gateway.money import Asset, Money
@@ -25,7 +24,7 @@ def test_a_good_tree_becomes_typed_values(tree):
     assert (chain.finality.tag, chain.finality.depth, chain.poll_s, chain.factory) == ("finalized", None, 2, None)
     assert chain.asset(token=chain.tokens[0]) == usdc
     assert chain.least(token=chain.tokens[0]) == Money(500_000, usdc)
-    assert chain.factory_address == factory_address(treasury=chain.treasury)
+    assert chain.factory is None
     assert corridor.methods == (Method.MOBILE_MONEY, Method.BANK)
     assert (corridor.fee, corridor.least, corridor.most) == (Money(2500, kes), Money(10_000, kes), Money(25_000_050, kes))
     assert corridor.asset == kes
@@ -40,7 +39,7 @@ def test_a_good_tree_becomes_typed_values(tree):
         ("chains.0.finality", {"depth": 12}, lambda s: s.chains[0].finality.depth == 12),
         ("chains.0.treasury", USDT.lower(), lambda s: s.chains[0].treasury == USDT),
         ("chains.0.treasury", "0x" + USDT[2:].upper(), lambda s: s.chains[0].treasury == USDT),
-        ("chains.0.factory", USDT, lambda s: s.chains[0].factory_address == USDT),
+        ("chains.0.factory", USDT, lambda s: s.chains[0].factory == USDT),
         (
             "pricing.sources.0.base_url",
             "https://rates.example/",

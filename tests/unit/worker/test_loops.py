@@ -34,7 +34,9 @@ async def test_a_step_that_raises_is_tried_again_and_the_others_go_on():
         return 0
 
     idle = timedelta(milliseconds=10)
-    worker = Worker(loops=(Loop("bad", bad, foreseen=(ConnectionError,)), Loop("good", good, idle=idle)), database_url=NOBODY)
+    worker = Worker(
+        loops=(Loop("bad", bad, foreseen=(ConnectionError,)), Loop("good", good, idle=idle)), database_url=NOBODY
+    )
     await run_until(worker, lambda: calls["bad"] >= 2 and calls["good"] >= 5)
     assert worker.faults == {"bad": "ConnectionError: node is down"}
 

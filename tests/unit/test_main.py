@@ -1,0 +1,92 @@
+"""The composition root refuses what doesn't fit together, and says what would be right."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import gateway
+from gateway.chain.forwarders import factory_address
+from gateway.config import ConfigError, parse
+from gateway.main import make_factories, make_offer, make_rails, make_sources, refuse_what_is_not_built
+from gateway.money import Asset, Money
+from gateway.offramp import Method
+from gateway.payouts.addresses import CallbackAddresses
+from gateway.payouts.rails import Rails
+from tests.factories import FakeRail
+
+TREASURY = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
+ADDRESSES = CallbackAddresses(public_url="http://127.0.0.1:1", key=b"k" * 32)
+KES = Asset("KES", 2)
+
+
+def settings(**changes):
+    tree = tomllib.loads((Path(gateway.__file__).parent / "lastmile.example.toml").read_text())
+    tree["chains"][0]["treasury"] = TREASURY
+    tree["pricing"]["sources"][0]["app_id"] = "a" * 32
+    tree["adapters"] = {"mpesa": {"kind": "mpesa"}}
+    for path, value in changes.items():
+        *way, last = path.split("__")
+        place = tree
+        for name in way:
+            place = place[int(name) if name.isdigit() else name]
+        place[last] = value
+    return parse(tree=tree)
+
+
+def problems(act):
+    with pytest.raises(ConfigError) as refusal:
+        act()
+    return str(refusal.value)
+
+
+def test_the_example_is_what_this_version_does():
+    refuse_what_is_not_built(settings())
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"chains__0__rpc": ["https://a.example", "https://b.example"], "chains__0__quorum": 2}, "chains[0].quorum"),
+        ({"pricing__exposure_cap": "500"}, "pricing.exposure_cap"),
+    ],
+)
+def test_a_safety_that_is_not_there_is_not_promised(changes, part):
+    assert part in problems(lambda: refuse_what_is_not_built(settings(**changes)))
+
+
+def test_a_factory_of_another_treasury_is_refused():
+    right = factory_address(treasury=TREASURY)
+    assert make_factories(settings(chains__0__factory=right)) == {8453: right}
+    assert right in problems(lambda: make_factories(settings(chains__0__factory=TREASURY)))
+
+
+def test_an_adapter_that_is_not_installed_is_refused_with_those_that_are():
+    wrong = settings(adapters={"x": {"kind": "carrier-pigeon"}})
+    said = problems(lambda: make_rails(wrong, addresses=ADDRESSES, clock=None))
+    assert "adapters.x.kind" in said
+    assert "mpesa" in said
+
+
+def test_an_adapters_own_settings_are_named_by_their_keys():
+    said = problems(lambda: make_rails(settings(), addresses=ADDRESSES, clock=None))
+    assert "adapters.mpesa.consumer_secret" in said
+    assert "adapters.mpesa.base_url" in said
+
+
+def test_a_corridor_that_no_rail_pays_is_refused():
+    rails = Rails({"fake": FakeRail()})
+    said = problems(lambda: make_offer(settings(corridors__0__country="UG", corridors__0__currency="UGX"), rails))
+    assert "UGX" in said
+
+
+def test_the_offer_stays_within_what_the_rails_can():
+    offer = make_offer(settings(corridors__0__min="5.50", corridors__0__max="999999999.99"), Rails({"fake": FakeRail()}))
+    terms = offer.corridors["KE", "KES", Method.MOBILE_MONEY]
+    assert (terms.least, terms.most, terms.step) == (Money(1_000, KES), Money(25_000_000, KES), Money(100, KES))
+
+
+def test_a_source_of_an_unknown_kind_is_refused():
+    assert "pricing.sources[0].kind" in problems(lambda: make_sources(settings(pricing__sources__0__kind="oracle")))
