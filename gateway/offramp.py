@@ -230,7 +230,7 @@ class CallsBack(Protocol):
     def read_callback(self, request: CallbackRequest) -> Callback:
         """Verify and parse, without network. Raises `ForgedCallback`."""
 
-    def callback_answer(self) -> tuple[int, Mapping[str, str]]:
+    def callback_answer(self) -> tuple[int, Mapping[str, object]]:
         """HTTP status and JSON body with which the rail wants its callbacks answered."""
 
 

@@ -24,7 +24,7 @@ _numbers = itertools.count()
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Server]:
-    """One server for the whole run, with a migrated template; in memory where there's room: no such test is about the disk."""
+    """One server for the whole run, with a migrated template; in memory if there is room: no such test is about disks."""
     memory = Path("/dev/shm")
     roomy = memory.is_dir() and shutil.disk_usage(memory).free > ROOM
     with tempfile.TemporaryDirectory(dir=memory if roomy else None) as home:

@@ -124,9 +124,9 @@ class Mpesa:
             proof=request.label in (STATUS, STATUS_TIMEOUT),
         )
 
-    def callback_answer(self) -> tuple[int, Mapping[str, str]]:
+    def callback_answer(self) -> tuple[int, Mapping[str, object]]:
         """What Daraja expects for a callback that we have stored."""
-        return 200, {"ResultCode": "0", "ResultDesc": "Accepted"}
+        return 200, {"ResultCode": 0, "ResultDesc": "Accepted"}
 
     async def close(self) -> None:
         """Close the connections to Daraja."""

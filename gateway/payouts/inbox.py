@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.clock import Clock
 from gateway.db.session import transaction, wake
-from gateway.offramp import CallbackRequest, CallsBack, ForgedCallback
+from gateway.offramp import Callback, CallbackRequest, CallsBack, ForgedCallback, Outcome
 from gateway.payouts.rails import Rails
 from gateway.payouts.record import News, record
 
@@ -31,8 +31,14 @@ _HANDLED = text("""
 UPDATE callbacks AS c SET handled_at = :now, result = n.result
 FROM unnest(CAST(:ids AS bigint[]), CAST(:results AS text[])) AS n (id, result) WHERE c.id = n.id
 """)
-# The doorbell: ask at once. A lease that someone holds stays theirs; they are asking already.
-_RING = text("UPDATE attempts SET due_at = :now WHERE id = ANY(:ids) AND closed_at IS NULL AND outcome <> 'sending'")
+# The doorbell: ask at once. A lease that someone holds stays theirs; they are asking already. What the rail gave as the
+# reason of a failure is kept: should the failure be proven, the proof may say less.
+_RING = text("""
+UPDATE attempts AS a SET due_at = CASE WHEN a.outcome = 'sending' THEN a.due_at ELSE :now END,
+    fault = COALESCE(n.fault, a.fault), reason = COALESCE(n.reason, a.reason)
+FROM unnest(CAST(:ids AS text[]), CAST(:faults AS text[]), CAST(:reasons AS text[])) AS n (id, fault, reason)
+WHERE a.id = n.id AND a.closed_at IS NULL
+""")
 KEPT_HEADERS = frozenset({"content-type", "user-agent", "x-forwarded-for", "date"})
 """Headers stored with a callback; the rest could carry secrets."""
 
@@ -67,44 +73,54 @@ async def handle_callbacks(engine: AsyncEngine, *, rails: Rails, clock: Clock) -
         read = [(row, _read(row, rails)) for row in rows]
         # One piece of news per attempt and set: a second one is handled in the next.
         proofs: dict[str, News] = {}
-        later: set[int] = set()
-        for row, outcome in read:
-            if isinstance(outcome, News):
-                if outcome.attempt_id in proofs:
-                    later.add(row.id)
-                else:
-                    proofs[outcome.attempt_id] = outcome
+        handled = []
+        for row, callback in read:
+            if callback is None or not callback.proof:
+                handled.append((row, "unreadable" if callback is None else "rang"))
+            elif callback.attempt_id not in proofs:
+                proofs[callback.attempt_id] = News(attempt_id=callback.attempt_id, report=callback.report)
+                handled.append((row, f"proof:{callback.report.outcome}"))
         await record(connection, news=list(proofs.values()), now=now)
-        rung = [row.attempt_id for row, outcome in read if outcome == "rang"]
-        await connection.execute(_RING, {"now": now, "ids": rung})
-        await _mark(connection, [(row, outcome) for row, outcome in read if row.id not in later], now=now)
-        if rung:
-            await wake(connection, "attempts")
+        await _ring(connection, [callback for _, callback in read if callback is not None and not callback.proof], now=now)
+        await _mark(connection, handled, now=now)
         return len(rows)
 
 
-def _read(row: Row[tuple[object, ...]], rails: Rails) -> News | str:
+def _read(row: Row[tuple[object, ...]], rails: Rails) -> Callback | None:
     adapter = rails[row.adapter]
     if not isinstance(adapter, CallsBack):
-        return "unexpected"
+        return None
     request = CallbackRequest(
         attempt_id=row.attempt_id, label=row.label, headers=row.headers, body=row.body, received_at=row.received_at
     )
     try:
-        callback = adapter.read_callback(request)
+        return adapter.read_callback(request)
     except ForgedCallback:
-        return "forged"
-    return News(attempt_id=callback.attempt_id, report=callback.report) if callback.proof else "rang"
+        return None
+
+
+async def _ring(connection: AsyncConnection, bells: Sequence[Callback], *, now: datetime) -> None:
+    if not bells:
+        return
+    failed = {bell.attempt_id: bell.report for bell in bells if bell.report.outcome is Outcome.FAILED}
+    ids = sorted({bell.attempt_id for bell in bells})
+    reports = [failed.get(attempt_id) for attempt_id in ids]
+    await connection.execute(
+        _RING,
+        {
+            "now": now,
+            "ids": ids,
+            "faults": [report and report.fault for report in reports],
+            "reasons": [report and report.reason for report in reports],
+        },
+    )
+    await wake(connection, "attempts")
 
 
 async def _mark(
-    connection: AsyncConnection, handled: Sequence[tuple[Row[tuple[object, ...]], News | str]], *, now: datetime
+    connection: AsyncConnection, handled: Sequence[tuple[Row[tuple[object, ...]], str]], *, now: datetime
 ) -> None:
     await connection.execute(
         _HANDLED,
-        {
-            "now": now,
-            "ids": [row.id for row, _ in handled],
-            "results": [f"proof:{o.report.outcome}" if isinstance(o, News) else o for _, o in handled],
-        },
+        {"now": now, "ids": [row.id for row, _ in handled], "results": [result for _, result in handled]},
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Row, text
@@ -53,7 +53,8 @@ def retry_at(failures: int, *, now: datetime) -> datetime:
 _LOCK = text("SELECT FROM orders WHERE id IN (SELECT order_id FROM attempts WHERE id = ANY(:ids)) ORDER BY id FOR UPDATE")
 _READ = text("""
 SELECT a.id, a.order_id, a.adapter, a.outcome, a.deliver_asset, a.deliver_units, s.decimals, a.asks, a.lease_token,
-    a.closed_at, (SELECT count(*) FROM attempts AS p WHERE p.order_id = a.order_id AND p.outcome = 'failed') AS failures
+    a.closed_at, a.fault, a.reason,
+    (SELECT count(*) FROM attempts AS p WHERE p.order_id = a.order_id AND p.outcome = 'failed') AS failures
 FROM attempts AS a JOIN assets AS s ON s.code = a.deliver_asset WHERE a.id = ANY(:ids)
 FOR UPDATE OF a
 """)
@@ -105,7 +106,7 @@ async def record(connection: AsyncConnection, *, news: Sequence[News], now: date
 
 
 def _checked(row: Row[tuple[object, ...]], report: Report) -> Report:
-    """A payment of another amount is not the payment that was ordered: nobody knows what it is."""
+    """The report as it counts. A payment of another amount is not the one that was ordered: nobody knows what it is."""
     if report.outcome is Outcome.PAID and report.delivered != _ordered(row):
         return Report(
             outcome=Outcome.UNKNOWN,
@@ -114,6 +115,9 @@ def _checked(row: Row[tuple[object, ...]], report: Report) -> Report:
             reason=f"paid {report.delivered} where {_ordered(row)} were ordered",
             evidence=report.evidence,
         )
+    if report.outcome is Outcome.FAILED and row.fault is not None:
+        # The failure is proven; why it failed, the rail's own callback may have said better.
+        return replace(report, fault=Fault(row.fault), reason=f"{report.reason}; the rail said: {row.reason}")
     return report
 
 
@@ -124,7 +128,7 @@ def _ordered(row: Row[tuple[object, ...]]) -> Money:
 def _contradiction(row: Row[tuple[object, ...]], report: Report) -> Alarm | None:
     detail = {"attempt": row.id, "adapter": row.adapter, "says": report.outcome, "reason": report.reason or ""}
     if row.closed_at is None:
-        if _checked(row, report) is not report:
+        if _checked(row, report).outcome is not report.outcome:
             return Alarm(f"attempt:{row.id}:amount", "paid_other_amount", row.order_id, detail)
         return None
     if (row.outcome, report.outcome) == (Outcome.PAID, Outcome.RETURNED) or report.outcome not in CLOSING:

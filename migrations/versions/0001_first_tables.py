@@ -303,7 +303,8 @@ BEGIN
     END IF;
     IF (SELECT count(*) FROM journal WHERE id IN (SELECT journal_id FROM added)) <> entries
         OR EXISTS (SELECT asset FROM added EXCEPT SELECT code FROM assets) THEN
-        RAISE EXCEPTION 'a posting belongs to a journal entry and is in a known asset' USING ERRCODE = 'foreign_key_violation';
+        RAISE EXCEPTION 'a posting belongs to a journal entry and is in a known asset'
+            USING ERRCODE = 'foreign_key_violation';
     END IF;
     IF EXISTS (
         SELECT FROM added WHERE source = 'exchange' OR destination = 'exchange' GROUP BY journal_id

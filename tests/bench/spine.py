@@ -46,8 +46,8 @@ INSERT INTO quotes SELECT '{p}q' || n, NULL, now(), now() + interval '1 hour', 3
     FROM generate_series(1, {n}) AS n;
 INSERT INTO deposit_addresses SELECT '0x' || lpad(to_hex({b} + n), 40, '0'), '0x', '', '{p}o' || n, now()
     FROM generate_series(1, {n}) AS n;
-INSERT INTO orders SELECT '{p}o' || n, NULL, '{p}q' || n, '{p}t' || n, 'funded', 2, now(), '0x' || lpad(to_hex({b} + n), 40, '0'),
-    NULL, NULL, '{{}}', now(), now() FROM generate_series(1, {n}) AS n;
+INSERT INTO orders SELECT '{p}o' || n, NULL, '{p}q' || n, '{p}t' || n, 'funded', 2, now(),
+    '0x' || lpad(to_hex({b} + n), 40, '0'), NULL, NULL, '{{}}', now(), now() FROM generate_series(1, {n}) AS n;
 INSERT INTO recipients SELECT '{p}o' || n, 'Wanjiku Kamau', '+254712345678' FROM generate_series(1, {n}) AS n;
 INSERT INTO journal (cause, template, order_id, posted_at)
     SELECT 'deposit:{p}' || n, 'deposit_received', '{p}o' || n, now() FROM generate_series(1, {n}) AS n;

@@ -67,7 +67,7 @@ async def scalar(engine, sql):
         return (await connection.execute(text(sql))).scalar()
 
 
-async def test_paid_at_once_is_delivered_and_adds_up(engine, rails, rail, clock):
+async def test_paid_at_once_is_delivered_and_adds_up(engine, rails, clock):
     [order] = await funded(engine)
     assert await dispatch(engine, rails=rails, clock=clock) == 1
     assert await dispatch(engine, rails=rails, clock=clock) == 0
