@@ -161,7 +161,8 @@ async def test_what_cannot_be_read_is_kept_and_does_no_harm(engine, rail, paying
     assert await scalar(engine, "SELECT state FROM orders") == "paying"
 
 
-async def test_news_of_an_attempt_that_nobody_knows_is_kept(engine, rail, paying):
+@pytest.mark.usefixtures("paying")
+async def test_news_of_an_attempt_that_nobody_knows_is_kept(engine, rail):
     await call(engine, rail, "att_of_another_life", "status", **PAID)
     assert await handle(engine, rail) == 1
     assert await scalar(engine, "SELECT state FROM orders") == "paying"
