@@ -27,7 +27,7 @@ app = typer.Typer(
     help="Turns stablecoins into local money on a phone, in a bank account, on a card or at the shop round the corner.",
 )
 partner = typer.Typer(no_args_is_help=True, help="Partner exchanges that use the API.")
-rails = typer.Typer(no_args_is_help=True, help="Rails: the payment services that adapters speak to.")
+rails = typer.Typer(invoke_without_command=True)
 demo = typer.Typer(invoke_without_command=True)
 app.add_typer(partner, name="partner")
 app.add_typer(rails, name="rails")
@@ -187,6 +187,16 @@ def partner_add(
         return
     typer.echo(f"client_id      {made.client_id}\nclient_secret  {made.client_secret}")
     typer.echo("The secret is not kept here and can't be shown again. Store it now.", err=True)
+
+
+@rails.callback()
+def rails_command(context: typer.Context) -> None:
+    """Rails: the payment services that adapters speak to. Without a command: lists the installed adapters."""
+    if context.invoked_subcommand is None:
+        from importlib.metadata import entry_points
+
+        for point in sorted(entry_points(group="lastmile.adapters"), key=lambda point: point.name):
+            typer.echo(f"{point.name}  {point.value}")
 
 
 @rails.command("top-up")

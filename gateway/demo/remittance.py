@@ -41,7 +41,7 @@ def remit(world: World, *, started: float, progress: Progress) -> dict[str, Any]
         order = _resumed(api, notes) or _ordered(api, notes)
         seconds = {"ready": round(api.since - started, 2)}
         progress(f"order {order['id']}: {order['send']['amount']} USDC to {order['deposit']['address']}")
-        tx_hash = notes.get("tx_hash") or _deposit(world, order, notes)
+        tx_hash = _deposit(world, order, notes)
         progress(f"deposit sent: {tx_hash}")
         order = _watch(api, order, progress=progress)
     if order["status"] != "delivered":
@@ -172,20 +172,14 @@ def _ordered(api: _Api, notes: _Notes) -> dict[str, Any]:
 
 
 def _deposit(world: World, order: dict[str, Any], notes: _Notes) -> str:
-    """Send the coins, unless a killed run did so just before it could note it."""
+    """Send the coins, unless a run that was killed did: the chain knows, not our notes."""
+    before, address = notes.get("tx_hash"), order["deposit"]["address"]
     with Rpc(world.chain.rpc_url) as rpc:
-        held = rpc(
-            "eth_call",
-            {
-                "to": world.chain.usdc,
-                "data": "0x" + stablecoin.call("balanceOf(address)", order["deposit"]["address"]).hex(),
-            },
-            "latest",
-        )
-    if int(held, 16):
-        return "(sent before)"
-    units = int(order["send"]["amount"].replace(".", ""))
-    tx_hash = world.chain.transfer(to=order["deposit"]["address"], units=units)
+        balance_of = "0x" + stablecoin.call("balanceOf(address)", address).hex()
+        held = int(rpc("eth_call", {"to": world.chain.usdc, "data": balance_of}, "latest"), 16)
+        if held or (before and rpc("eth_getTransactionByHash", before)):
+            return before or "sent before"
+    tx_hash = world.chain.transfer(to=address, units=int(order["send"]["amount"].replace(".", "")))
     notes.put(tx_hash=tx_hash)
     return tx_hash
 

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from eth_account import Account
 
 from gateway.demo.children import wait_until
 from gateway.devchain import stablecoin
+from gateway.devchain.chain import SENDER_KEY
 from gateway.devchain.rpc import Rpc
 from tests.solidity import tools_cache
 
@@ -56,10 +58,23 @@ class Demo:
         return self.data / "demo"
 
     def send(self, address: str, units: int) -> str:
-        """Pay from the demo's wallet by the node alone, as any outside tool would."""
+        """Pay as an outside wallet does: a transaction signed with the demo's test key, handed to the node."""
+        wallet = Account.from_key(SENDER_KEY)
         with Rpc(self.rpc) as rpc:
-            data = stablecoin.call("transfer(address,uint256)", address, units)
-            return stablecoin.send(rpc, sender=self.sender, to=self.usdc, data=data)
+            signed = wallet.sign_transaction(
+                {
+                    "to": self.usdc,
+                    "data": stablecoin.call("transfer(address,uint256)", address, units),
+                    "value": 0,
+                    "gas": 200_000,
+                    "maxFeePerGas": 10**11,
+                    "maxPriorityFeePerGas": 10**9,
+                    "nonce": int(rpc("eth_getTransactionCount", wallet.address, "pending"), 16),
+                    "chainId": 31337,
+                    "type": 2,
+                }
+            )
+            return str(rpc("eth_sendRawTransaction", "0x" + signed.raw_transaction.hex().removeprefix("0x")))
 
     def payouts(self) -> list[dict[str, object]]:
         """Who was paid what, by the rail's own account."""
