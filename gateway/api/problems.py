@@ -55,7 +55,7 @@ STATUS: Mapping[str, int] = {
 }
 """HTTP status of each `Refusal.code`. A code that is not here is a request we understood and won't do: 422."""
 
-_CHALLENGES = {"invalid_token": 'Bearer error="invalid_token"', "invalid_client": "Basic"}
+_CHALLENGES = {"invalid_token": 'Bearer error="invalid_token"', "invalid_client": 'Basic realm="lastmile"'}
 _OAUTH_CODES = frozenset({"invalid_request", "invalid_client", "unsupported_grant_type"})
 # Where API documents keep the fields that the core knows by a short name.
 _PLACES = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gateway.chain.terms import Depth, Finality
-from gateway.chain.wire import Header, NodeFault, TooMuchAsked, data, header, quantity, shown
+from gateway.chain.wire import Header, NodeFault, data, header, quantity, shown
 
 CONCURRENT = 8
 """Headers asked for at once."""
@@ -119,6 +119,3 @@ async def _all(questions: Iterable[Any]) -> list[Any]:
     else:
         return [task.result() for task in tasks]
     raise first
-
-
-__all__ = ["Final", "Node", "NodeFault", "TooMuchAsked", "Transport", "connect"]

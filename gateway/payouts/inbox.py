@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+import structlog
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.clock import Clock
 from gateway.db.session import transaction, wake
-from gateway.offramp import Callback, CallbackRequest, CallsBack, ForgedCallback, Outcome
+from gateway.offramp import Callback, CallbackRequest, CallsBack, ForgedCallback, Outcome, Report
 from gateway.payouts.rails import Rails
 from gateway.payouts.record import News, record
+
+log = structlog.get_logger()
 
 SET = 100
 
@@ -77,11 +80,13 @@ async def handle_callbacks(engine: AsyncEngine, *, rails: Rails, clock: Clock) -
         for row, callback in read:
             if callback is None or not callback.proof:
                 handled.append((row, "unreadable" if callback is None else "rang"))
-            elif callback.attempt_id not in proofs:
-                proofs[callback.attempt_id] = News(attempt_id=callback.attempt_id, report=callback.report)
+            elif row.attempt_id not in proofs:
+                # The attempt is the address's: what the body says cannot carry the news to another one.
+                proofs[row.attempt_id] = News(attempt_id=row.attempt_id, report=callback.report)
                 handled.append((row, f"proof:{callback.report.outcome}"))
         await record(connection, news=list(proofs.values()), now=now)
-        await _ring(connection, [callback for _, callback in read if callback is not None and not callback.proof], now=now)
+        bells = {row.attempt_id: callback.report for row, callback in read if callback and not callback.proof}
+        await _ring(connection, bells, now=now)
         await _mark(connection, handled, now=now)
         return len(rows)
 
@@ -97,21 +102,23 @@ def _read(row: Row[tuple[object, ...]], rails: Rails) -> Callback | None:
         return adapter.read_callback(request)
     except ForgedCallback:
         return None
+    except Exception:
+        # An adapter's bug with one callback must not keep the others waiting; the payment is asked about all the same.
+        log.exception("callback_raised", adapter=row.adapter, callback=row.id)
+        return None
 
 
-async def _ring(connection: AsyncConnection, bells: Sequence[Callback], *, now: datetime) -> None:
+async def _ring(connection: AsyncConnection, bells: Mapping[str, Report], *, now: datetime) -> None:
     if not bells:
         return
-    failed = {bell.attempt_id: bell.report for bell in bells if bell.report.outcome is Outcome.FAILED}
-    ids = sorted({bell.attempt_id for bell in bells})
-    reports = [failed.get(attempt_id) for attempt_id in ids]
+    failures = [report if report.outcome is Outcome.FAILED else None for report in bells.values()]
     await connection.execute(
         _RING,
         {
             "now": now,
-            "ids": ids,
-            "faults": [report and report.fault for report in reports],
-            "reasons": [report and report.reason for report in reports],
+            "ids": list(bells),
+            "faults": [report and report.fault for report in failures],
+            "reasons": [report and report.reason for report in failures],
         },
     )
     await wake(connection, "attempts")

@@ -46,6 +46,7 @@ def install(app: FastAPI, services: WebServices) -> None:
         pages.static_files(),
     ]
     site = Starlette(routes=routes, middleware=[Middleware(GZipMiddleware)], exception_handlers=errors.handlers(pages))
+    site.router.redirect_slashes = False  # such a redirect would go to whatever the Host header says
     app.router.default = Front(pages=site, otherwise=app.router.default)
 
 

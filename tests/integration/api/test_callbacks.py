@@ -84,7 +84,8 @@ async def test_what_cannot_be_read_is_kept_as_evidence_and_acted_on_by_nobody(de
     while await handle_callbacks(desk.engine, rails=desk.gateway.rails, clock=desk.gateway.clock):
         pass
     (row,) = await stored(desk, attempt_id)
-    assert (row.result, row.handled_at) == ("forged", desk.now)
+    assert row.handled_at == desk.now
+    assert not row.result.startswith(("rang", "proof"))
 
 
 async def test_an_error_of_the_adapters_own_loses_nothing_and_is_logged(desk: Desk) -> None:

@@ -161,11 +161,14 @@ async def test_without_a_token_of_ours_there_is_no_quote(desk: Desk, authorizati
     assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
-async def test_a_token_in_the_address_or_twice_is_no_token(desk: Desk, partner: Partner) -> None:
+async def test_a_token_in_the_address_twice_or_under_another_scheme_is_no_token(desk: Desk, partner: Partner) -> None:
     (header,) = desk.headers(partner).items()
     token = header[1].removeprefix("Bearer ")
     problem(await desk.client.post(f"/v1/quotes?access_token={token}", json=ASK), 401, "invalid_token")
     problem(await desk.client.post("/v1/quotes", json=ASK, headers=[header, header]), 401, "invalid_token")
+    for scheme in ("Token", "Basic", ""):
+        headers = {"Authorization": f"{scheme} {token}"}
+        problem(await desk.client.post("/v1/quotes", json=ASK, headers=headers), 401, "invalid_token")
 
 
 async def test_a_token_is_good_for_fifteen_minutes(desk: Desk, partner: Partner) -> None:

@@ -141,6 +141,13 @@ async def test_who_does_not_say_who_it_is_is_refused(desk: Desk, data: dict[str,
     await refused(desk, GRANT | data, 401, "invalid_client", headers=headers)
 
 
+async def test_who_leaves_the_credentials_out_is_told_how_to_send_them(desk: Desk, partner: Partner) -> None:
+    digest = {name: value.replace("Basic", "Digest") for name, value in own_basic(partner).items()}
+    for headers in ({}, digest):
+        document = await refused(desk, GRANT, 401, "invalid_client", headers=headers)
+        assert document["detail"] == "Send client_id and client_secret, in the form or as HTTP Basic."
+
+
 async def test_only_client_credentials_are_granted(desk: Desk, partner: Partner) -> None:
     data = form(partner)
     await refused(desk, data | {"grant_type": "password"}, 400, "unsupported_grant_type")

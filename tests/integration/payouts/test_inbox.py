@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import pytest
@@ -183,3 +183,26 @@ async def test_a_callback_before_the_answer_to_our_request(engine, rail):
     assert await scalar(engine, "SELECT state FROM orders") == "paid"
     assert await scalar(engine, "SELECT outcome FROM attempts") == "paid"
     assert await poll(engine, rails=Rails({"fake": rail}), clock=lambda: NOW + timedelta(hours=1)) == 0
+
+
+async def test_one_callback_that_breaks_its_adapter_does_not_keep_the_others(engine, rail, paying, monkeypatch):
+    await call(engine, rail, paying, "result", outcome="pending")
+    await call(engine, rail, paying, "status", **PAID)
+    read = CallingRail.read_callback
+
+    def broken(self, request):
+        if request.label == "result":
+            raise RuntimeError("a bug")
+        return read(self, request)
+
+    monkeypatch.setattr(CallingRail, "read_callback", broken)
+    assert await handle(engine, rail) == 2
+    assert await scalar(engine, "SELECT state FROM orders") == "paid"
+
+
+async def test_news_goes_to_the_attempt_of_its_address(engine, rail, paying, monkeypatch):
+    await call(engine, rail, "att_other", "status", **PAID)
+    read = CallingRail.read_callback
+    monkeypatch.setattr(CallingRail, "read_callback", lambda self, request: replace(read(self, request), attempt_id=paying))
+    await handle(engine, rail)
+    assert await scalar(engine, "SELECT state FROM orders") == "paying"

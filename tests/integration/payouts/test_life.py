@@ -114,9 +114,10 @@ async def test_pending_is_asked_about_until_it_is_paid(engine, rails, rail, cloc
     assert len([call for call in rail.calls if call.startswith("pay")]) == 1
 
 
-async def test_a_lost_answer_is_investigated_and_paid_once(engine, rails, rail, clock):
+@pytest.mark.parametrize("error", [TimeoutError(), ConnectionResetError(), RuntimeError("a bug"), KeyError("status")])
+async def test_a_lost_answer_is_investigated_and_paid_once(engine, rails, rail, clock, error):
     [order] = await funded(engine)
-    rail.answers = [TimeoutError()]
+    rail.answers = [error]
     await dispatch(engine, rails=rails, clock=clock)
     assert await status(engine, order) == ("investigating", "uncertain")
     clock.pass_(seconds=3)
@@ -148,6 +149,35 @@ async def test_a_question_that_fails_changes_nothing(engine, rails, rail, clock)
     clock.pass_(seconds=3)
     await poll(engine, rails=rails, clock=clock)
     assert await status(engine, order) == ("in_transit", "paying")
+
+
+async def test_one_worker_asks_at_a_time(engine, rails, rail, clock):
+    [order] = await funded(engine)
+    rail.answers = [PENDING]
+    await dispatch(engine, rails=rails, clock=clock)
+    clock.pass_(seconds=3)
+    others = []
+
+    async def status_(_attempt):
+        others.append(await poll(engine, rails=rails, clock=clock))
+        return PENDING
+
+    rail.status = status_
+    assert await poll(engine, rails=rails, clock=clock) == 1
+    assert others == [0]
+    assert await status(engine, order) == ("in_transit", "paying")
+
+
+async def test_a_worker_whose_lease_is_too_short_does_not_send(engine, rails, rail, clock, monkeypatch):
+    [order] = await funded(engine)
+    monkeypatch.setattr("gateway.payouts.dispatch.MARGIN", -timedelta(seconds=1))
+    await dispatch(engine, rails=rails, clock=clock)
+    assert rail.calls == []
+    assert await status(engine, order) == ("funded", "funded")
+    monkeypatch.undo()
+    clock.pass_(minutes=1)
+    await dispatch(engine, rails=rails, clock=clock)
+    assert await status(engine, order) == ("delivered", "paid")
 
 
 async def test_a_worker_that_died_before_sending_is_made_up_for(engine, rails, rail, clock, monkeypatch):

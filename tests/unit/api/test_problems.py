@@ -161,7 +161,7 @@ async def test_an_invalid_token_is_challenged_and_its_reason_stays_in_our_logs(c
 async def test_an_oauth_client_finds_the_error_where_rfc_6749_has_it(client: httpx.AsyncClient) -> None:
     response = await client.get("/v1/refuse/client")
     assert problem(response, 401)["error"] == "invalid_client"
-    assert response.headers["www-authenticate"] == "Basic"
+    assert response.headers["www-authenticate"] == 'Basic realm="lastmile"'
 
 
 async def test_a_long_or_unprintable_sentence_is_cut_and_cleaned(client: httpx.AsyncClient) -> None:

@@ -107,6 +107,12 @@ def test_a_malformed_log_of_a_listed_token_is_refused(changes: dict[str, Any]) -
         read(log(), second | changes)
 
 
+def test_a_stranger_s_malformed_log_is_refused_too() -> None:
+    for changes in ({"topics": [TRANSFER, "0x", topic(SENDER)]}, {"data": "0x"}, {"removed": True}):
+        with pytest.raises(NodeFault):
+            read(log(topics=[TRANSFER, topic(OURS), topic(SENDER)]) | changes)
+
+
 def test_a_field_that_is_missing_is_refused_and_removed_may_be() -> None:
     for key in set(log()) - {"removed"}:
         with pytest.raises(NodeFault):
