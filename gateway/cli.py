@@ -88,8 +88,6 @@ def _run(
     from gateway.logs import configure
     from gateway.main import open_gateway, run
 
-    if work:
-        import gateway.chain.provider  # noqa: F401 - the slowest import, done while we wait for the settings
     configure()
     _await(config, seconds=wait_s)
     settings, folder = settings_of(config), folder_of(data)

@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from gateway.api.routes import install as install_api
 from gateway.api.services import ApiServices
 from gateway.chain.forwarders import factory_address
-from gateway.chain.rpc import Node, connect
+from gateway.chain.rpc import connect
 from gateway.chain.terms import ChainTerms, Depth, FinalizedTag
 from gateway.chain.watcher import Watcher
 from gateway.chain.wire import NodeFault
@@ -317,7 +317,7 @@ def make_worker(gateway: Gateway, *, only: frozenset[str] = frozenset()) -> Work
         for token in chain.tokens
     }
     groups: dict[str, list[Loop]] = {
-        "chains": [_chain_loop(gateway, terms, connect(terms.rpc[0])) for terms in gateway.chains],
+        "chains": [_chain_loop(gateway, terms) for terms in gateway.chains],
         "rates": [_rates_loop(gateway)],
         "orders": [
             Loop("deposits", lambda: book_deposits(engine, least=least, now=clock())),
@@ -336,11 +336,15 @@ def make_worker(gateway: Gateway, *, only: frozenset[str] = frozenset()) -> Work
     return Worker(loops=tuple(loops), database_url=gateway.database_url)
 
 
-def _chain_loop(gateway: Gateway, terms: ChainTerms, node: Node) -> Loop:
-    watcher = Watcher(terms=terms, node=node, engine=gateway.engine, clock=gateway.clock)
+def _chain_loop(gateway: Gateway, terms: ChainTerms) -> Loop:
+    watchers: list[Watcher] = []
 
     async def step() -> int:
-        return int((await watcher.step()).more)
+        if not watchers:
+            # web3 takes a second to import: in a thread, so that pages and API answer meanwhile.
+            node = await asyncio.to_thread(connect, terms.rpc[0])
+            watchers.append(Watcher(terms=terms, node=node, engine=gateway.engine, clock=gateway.clock))
+        return int((await watchers[0].step()).more)
 
     idle = timedelta(seconds=terms.poll_s)
     return Loop(f"chain:{terms.name}", step, idle=idle, wakes=False, foreseen=(NodeFault,))

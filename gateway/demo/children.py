@@ -16,7 +16,7 @@ from gateway.devchain.locks import is_held
 from gateway.errors import Refusal
 
 STOP_WITHIN_S = 10.0
-POLL_S = 0.02
+POLL_S = 0.05
 
 
 class ChildFailed(Refusal):

@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 
 from gateway.clock import system_clock
-from gateway.demo.world import Progress, World
+from gateway.demo.parts import Progress
+from gateway.demo.world import World
 from gateway.devchain import stablecoin
 from gateway.devchain.rpc import Rpc
 from gateway.errors import Refusal

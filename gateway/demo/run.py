@@ -1,4 +1,5 @@
-"""The command `lastmile demo`."""
+"""The command `lastmile demo`. Imports late: what is slow to import is imported while the other processes start."""
+# ruff: noqa: PLC0415 - see above
 
 from __future__ import annotations
 
@@ -9,15 +10,14 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
-from gateway.demo.remittance import remit
-from gateway.demo.world import FOLDERS, OPENING_FLOAT, Progress, World, start_world, take_folder
-from gateway.devchain import stablecoin
-from gateway.devchain.chain import SENDER_KEY
+from gateway.demo.parts import FOLDERS, Progress, start_children, take_folder
 from gateway.devchain.locks import is_held
-from gateway.devchain.rpc import Rpc
 from gateway.errors import Refusal
+
+if TYPE_CHECKING:
+    from gateway.demo.world import World
 
 WATCH_S = 0.5
 
@@ -42,10 +42,16 @@ def run_demo(*, data: Path, once: bool, port: int, out: TextIO) -> int:
             stack.callback(progress, "stopped")
             folder = take_folder(data, stack)
             progress(f"data folder: {folder}")
-            world = start_world(data=data, folder=folder, port=port, stack=stack, progress=progress)
+            children, ports = start_children(folder, port=port, stack=stack)
+            # The processes import while we do.
+            from gateway.demo.world import start_world
+
+            world = start_world(data=data, folder=folder, children=children, ports=ports, stack=stack, progress=progress)
             _open_float(world)
             progress(f"ready: {world.url}")
             if once:
+                from gateway.demo.remittance import remit
+
                 with _kept_up(world, progress):
                     result = remit(world, started=started, progress=progress)
                 progress("stopping")
@@ -62,7 +68,10 @@ def run_demo(*, data: Path, once: bool, port: int, out: TextIO) -> int:
 
 def pay_order(*, data: Path, address: str) -> str:
     """Send what an order of the running demo waits for, from the demo's own wallet. Returns the transaction's hash."""
-    import psycopg  # noqa: PLC0415 - only now
+    import psycopg
+
+    from gateway.devchain import stablecoin
+    from gateway.devchain.rpc import Rpc
 
     for name in FOLDERS:
         file = data / name / "demo.json"
@@ -89,10 +98,17 @@ def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
 
 def _open_float(world: World) -> None:
     """Book the operator's opening balance at M-Pesa; the reference makes it count once."""
-    import asyncio  # noqa: PLC0415 - only now
+    import asyncio
 
-    from gateway.check import top_up_rail  # noqa: PLC0415
-    from gateway.config import load  # noqa: PLC0415
+    import psycopg
+
+    with psycopg.connect(world.postgres.url) as connection:
+        if connection.execute("SELECT FROM journal WHERE template = 'top_up'").fetchone():
+            return
+
+    from gateway.check import top_up_rail
+    from gateway.config import load
+    from gateway.demo.world import OPENING_FLOAT
 
     settings = load(path=world.folder / "lastmile.toml", environment={})
     asyncio.run(
@@ -103,6 +119,8 @@ def _open_float(world: World) -> None:
 
 
 def _say_how(world: World) -> None:
+    from gateway.devchain.chain import SENDER_KEY
+
     chain = world.chain
     sys.stderr.write(
         f"""
@@ -136,7 +154,7 @@ class _kept_up:  # noqa: N801 - used as a statement
     """While it is open, a gateway that dies is started again, as an operator's service manager would."""
 
     def __init__(self, world: World, progress: Progress) -> None:
-        import threading  # noqa: PLC0415 - only now
+        import threading
 
         self._world, self._progress = world, progress
         self._over = threading.Event()

@@ -1,19 +1,19 @@
-"""The demo's parts, started in the right order and stopped in the reverse."""
+"""The whole demo, brought together from its servers and its processes."""
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import secrets
-import socket
-from collections.abc import Callable
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -21,29 +21,14 @@ from gateway.clock import system_clock
 from gateway.db.embedded import Server
 from gateway.db.embedded import start as start_postgres
 from gateway.demo.children import Child
+from gateway.demo.parts import HOST, SETTINGS, SIMULATORS, Progress, replace
 from gateway.devchain.chain import DevChain
 from gateway.devchain.chain import start as start_chain
-from gateway.errors import Refusal
 
-Progress = Callable[[str], None]
-HOST = "127.0.0.1"
 BLOCK_TIME_S = 1.0
 START_WITHIN_S = 90.0
-INSTALL_WITHIN_S = 1800.0
-"""The chain's tools may have to come over a slow line first."""
-CHILDREN = ("gateway", "mpesa", "open_exchange_rates")
 OPENING_FLOAT = "10000000.00"
 """What the operator has in the M-Pesa account at first, in KES; the simulator starts with the same."""
-FOLDERS = ("demo", *(f"demo-{number}" for number in range(2, 21)))
-
-
-class TooManyDemos(Refusal):
-    """Every folder is in use."""
-
-    code = "too_many_demos"
-
-    def __init__(self, data: Path) -> None:
-        super().__init__(f"{len(FOLDERS)} demos run under {data} already. Stop one, or give another --data folder.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,57 +52,29 @@ class World:
         }
 
 
-def take_folder(data: Path, stack: ExitStack) -> Path:
-    """The first demo folder that no living demo uses; ours until the stack closes. Raises `TooManyDemos`."""
-    for name in FOLDERS:
-        folder = data / name
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock: IO[bytes] = (folder / "demo.lock").open("ab")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            continue
-        stack.enter_context(lock)
-        return folder
-    raise TooManyDemos(data)
-
-
-def start_world(*, data: Path, folder: Path, port: int, stack: ExitStack, progress: Progress) -> World:
-    """Start everything; the stack stops it. Nearly all of a start is imports and installation, so all start at once."""
-    for name in CHILDREN:
-        Child(name, folder, ()).end_leftover()
-    ports = _ports(folder, wanted=port)
-    gateway, *simulators = children = _children(folder, ports)
-    (folder / "lastmile.toml").unlink(missing_ok=True)  # the gateway waits for the one that is written below
-    for child in children:
-        stack.callback(child.stop)
-        child.start()
+def start_world(
+    *,
+    data: Path,
+    folder: Path,
+    children: Mapping[str, Child],
+    ports: Mapping[str, int],
+    stack: ExitStack,
+    progress: Progress,
+) -> World:
+    """Start the servers beside the children that are starting, and bring all together; the stack stops it."""
     postgres, chain = _start_servers(data=data, folder=folder, stack=stack, progress=progress)
     progress("simulators: waiting for M-Pesa and the rate source")
-    for child, path in zip(simulators, ("_sim/settings", "_sim/rates"), strict=True):
-        at = f"http://{HOST}:{ports[child.name]}/{path}"
-        child.wait_until(partial(_answers, at), within_s=START_WITHIN_S)
+    for name, path in zip(SIMULATORS, ("_sim/settings", "_sim/rates"), strict=True):
+        children[name].wait_until(partial(_answers, f"http://{HOST}:{ports[name]}/{path}"), within_s=START_WITHIN_S)
     _write_settings(folder, ports=ports, postgres=postgres, chain=chain)
     progress("gateway: waiting for it")
+    gateway = children["gateway"]
     stack.callback(gateway.stop)  # before the servers that it uses
     url = f"http://{HOST}:{ports['gateway']}"
     gateway.wait_until(lambda: _answers(f"{url}/readyz") and _has_rates(postgres.url), within_s=START_WITHIN_S)
     world = World(folder=folder, url=url, postgres=postgres, chain=chain, gateway=gateway)
-    _replace(folder / "demo.json", json.dumps(world.state()))
+    replace(folder / "demo.json", json.dumps(world.state()))
     return world
-
-
-def _children(folder: Path, ports: dict[str, int]) -> list[Child]:
-    settings = ["--config", str(folder / "lastmile.toml"), "--data", str(folder)]
-    environments = {"mpesa": {"LASTMILE_SIMULATOR_STATE": str(folder / "mpesa.state")}}
-    return [
-        Child("gateway", folder, ["up", *settings, "--wait-for-config", str(INSTALL_WITHIN_S)]),
-        *(
-            Child(name, folder, ["simulator", name, "--port", str(ports[name])], environments.get(name, {}))
-            for name in CHILDREN[1:]
-        ),
-    ]
 
 
 def _start_servers(*, data: Path, folder: Path, stack: ExitStack, progress: Progress) -> tuple[Server, DevChain]:
@@ -144,52 +101,16 @@ def _start_servers(*, data: Path, folder: Path, stack: ExitStack, progress: Prog
         return database.result(), chain.result()
 
 
-def _ports(folder: Path, *, wanted: int) -> dict[str, int]:
-    """The ports of last time where they are still free (rails keep our callback addresses), else new ones."""
-    file = folder / "ports.json"
-    before: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
-    if wanted:
-        before["gateway"] = wanted
-    ports: dict[str, int] = {}
-    for name in CHILDREN:
-        ports[name] = _free_port(before.get(name, 0), taken=set(ports.values()))
-    if wanted and ports["gateway"] != wanted:
-        raise PortInUse(wanted)
-    _replace(file, json.dumps(ports))
-    return ports
-
-
-class PortInUse(Refusal):
-    """The port that was asked for is in use."""
-
-    code = "port_in_use"
-
-    def __init__(self, port: int) -> None:
-        super().__init__(f"Port {port} is in use. Choose another --port, or leave it out to get a free one.")
-
-
-def _free_port(wanted: int, *, taken: set[int]) -> int:
-    for port in (wanted, 0, 0, 0):
-        try:
-            with socket.create_server((HOST, port)) as probe:
-                found = int(probe.getsockname()[1])
-        except OSError:
-            continue
-        if found not in taken:
-            return found
-    raise PortInUse(wanted)
-
-
-def _write_settings(folder: Path, *, ports: dict[str, int], postgres: Server, chain: DevChain) -> None:
+def _write_settings(folder: Path, *, ports: Mapping[str, int], postgres: Server, chain: DevChain) -> None:
     adapter = httpx.get(f"http://{HOST}:{ports['mpesa']}/_sim/settings", timeout=10).raise_for_status().json()
     keys = folder / "keys"
     keys.mkdir(mode=0o700, exist_ok=True)
     for name in ("consumer_key", "consumer_secret", "initiator_password", "certificate"):
-        _replace(keys / name, adapter.pop(name))
+        replace(keys / name, adapter.pop(name))
         adapter[name] = str(keys / name) if name == "certificate" else {"file": str(keys / name)}
-    _replace(keys / "app_id", secrets.token_hex(16))
+    replace(keys / "app_id", secrets.token_hex(16))
     rates = {"as_of": system_clock().isoformat(), "base": "USD", "rates": {"KES": "129.50"}}
-    _replace(folder / "rates.json", json.dumps(rates))
+    replace(folder / "rates.json", json.dumps(rates))
     values = "\n".join(f"{key} = {_toml(value)}" for key, value in adapter.items())
     text = _SETTINGS.format(
         url=f"http://{HOST}:{ports['gateway']}",
@@ -204,7 +125,7 @@ def _write_settings(folder: Path, *, ports: dict[str, int], postgres: Server, ch
         rates_file=_toml(str(folder / "rates.json")),
         adapter=values,
     )
-    _replace(folder / "lastmile.toml", text)
+    replace(folder / SETTINGS, text)
 
 
 _SETTINGS = """\
@@ -273,19 +194,17 @@ def _toml(value: object) -> str:
     return json.dumps(value)
 
 
-def _replace(path: Path, text: str) -> None:
-    """Write a file whole or not at all, readable by us only."""
-    draft = path.with_name(f".{path.name}.new")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
-    draft.replace(path)
-
-
 def _answers(url: str) -> bool:
+    # Asked many times a second while everything starts, so by the bare library: a client of httpx costs 40 ms to make.
+    parts = urlsplit(url)
+    connection = HTTPConnection(str(parts.hostname), parts.port, timeout=2)
     try:
-        return httpx.get(url, timeout=2).is_success
-    except httpx.HTTPError:
+        connection.request("GET", parts.path)
+        return connection.getresponse().status == HTTPStatus.OK
+    except (OSError, HTTPException):
         return False
+    finally:
+        connection.close()
 
 
 def _has_rates(database_url: str) -> bool:

@@ -60,8 +60,11 @@ class Scene:
     async def mine(self, blocks: int = 1) -> None:
         await asyncio.to_thread(mine, self.chain, blocks)
 
-    async def reorg(self, depth: int, *transactions: tuple[str, int]) -> None:
-        await asyncio.to_thread(reorg, self.chain, depth, transactions)
+    async def reorg(self, first: int, *transactions: tuple[str, int]) -> None:
+        """Replace the blocks from `first` on. `transact` may make an empty block too, so depths aren't known."""
+        with Rpc(self.chain.rpc_url) as rpc:
+            head = int(rpc("eth_blockNumber"), 16)
+        await asyncio.to_thread(reorg, self.chain, head - first + 1, transactions)
 
     def sign(self, data: bytes, *, nonce: int) -> str:
         """A transaction of the sender to the USDC, signed and not sent."""
@@ -160,7 +163,7 @@ async def test_a_transaction_dropped_by_a_reorganisation_is_no_deposit_any_more(
     await scene.pay()
     await scene.mine()
     await catch_up(watcher)
-    await scene.reorg(2)
+    await scene.reorg((await scene.desk.deposit()).block_number)
     steps = await catch_up(watcher)
     assert steps[0].did is Did.REWOUND
     assert (await scene.desk.deposit()).status == "orphaned"
@@ -175,7 +178,7 @@ async def test_the_same_transaction_mined_in_another_block_is_one_deposit(scene:
     await scene.mine(2)
     await catch_up(watcher)
     first = await scene.desk.deposit()
-    await scene.reorg(3, (raw, 2))
+    await scene.reorg(first.block_number, (raw, 2))
     await catch_up(watcher)
     again = await scene.desk.deposit()
     assert (first.tx_hash, again.tx_hash, again.status) == (tx_hash, tx_hash, "seen")
@@ -193,7 +196,8 @@ async def test_a_rival_transaction_voids_the_first_and_is_judged_alone(scene: Sc
     first = scene.send_raw(scene.sign(transfer(OURS), nonce=nonce))
     await scene.mine()
     await catch_up(watcher)
-    await scene.reorg(2, (scene.sign(transfer(OTHER_OURS, 3_000_000), nonce=nonce), 0))
+    rival_raw = scene.sign(transfer(OTHER_OURS, 3_000_000), nonce=nonce)
+    await scene.reorg((await scene.desk.deposit()).block_number, (rival_raw, 0))
     await catch_up(watcher)
     rows = {row.tx_hash: row for row in await scene.desk.deposits()}
     assert rows.pop(first).status == "orphaned"
@@ -208,7 +212,7 @@ async def test_a_reorganisation_while_no_watcher_ran_is_found(scene: Scene, empt
     await scene.pay()
     await scene.mine(empty)
     await catch_up(scene.watcher(finality))
-    await scene.reorg(empty + 1)
+    await scene.reorg((await scene.desk.deposit()).block_number)
     await scene.mine(5)
     await scene.pay(OTHER_OURS)
     steps = await catch_up(scene.watcher(finality))
@@ -224,8 +228,8 @@ async def test_a_change_below_the_finalized_block_halts(scene: Scene) -> None:
     await scene.mine(4)
     await catch_up(watcher)
     before = await scene.desk.deposits()
-    # With the payment's block: empty blocks in place of empty ones may be the very same.
-    await scene.reorg(5)
+    # From the payment's block on: empty blocks in place of empty ones could be the very same.
+    await scene.reorg(before[0].block_number)
     await scene.mine(6)
     assert (await catch_up(watcher))[-1].did is Did.HALTED
     assert (await scene.desk.cursor()).halted
