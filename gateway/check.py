@@ -14,9 +14,10 @@ from gateway.config import ConfigError, Settings
 from gateway.db.embedded import EmbeddedPostgresError
 from gateway.db.session import make_engine, transaction
 from gateway.ledger.post import DecimalsChanged, post, register_assets, top_up
-from gateway.main import chain_terms, close_database, make_sources, open_database, open_gateway
+from gateway.main import close_database, open_database, open_gateway
 from gateway.money import Money, MoneyError
 from gateway.pricing.sources import SourceFault
+from gateway.wiring import chain_terms, make_sources
 
 
 async def check_all(settings: Settings, *, data: Path, progress: Callable[[str], None]) -> list[str]:

@@ -14,12 +14,12 @@ _WORD_BYTES = 32
 
 
 async def check_chain(terms: ChainTerms) -> list[str]:
-    """What is wrong, one sentence each, with the key to correct; empty: nothing. Asks every node in `terms.rpc`."""
+    """What is wrong, one sentence each, with the key below this chain's to correct; empty: nothing. Asks every node."""
     problems = []
     for position, url in enumerate(terms.rpc):
         node = connect(url)
         try:
-            problems += await check_node(terms, node, name=f'chain "{terms.name}", rpc[{position}]')
+            problems += await check_node(terms, node, name=f"rpc[{position}]")
         finally:
             await node.disconnect()
     return problems

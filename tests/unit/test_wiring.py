@@ -1,4 +1,4 @@
-"""The composition root refuses what doesn't fit together, and says what would be right."""
+"""The wiring refuses what doesn't fit together, and says what would be right."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 import gateway
 from gateway.chain.forwarders import factory_address
 from gateway.config import ConfigError, parse
-from gateway.main import make_factories, make_offer, make_rails, make_sources, refuse_what_is_not_built
 from gateway.money import Asset, Money
 from gateway.offramp import Method
 from gateway.payouts.addresses import CallbackAddresses
 from gateway.payouts.rails import Rails
+from gateway.wiring import make_factories, make_offer, make_rails, make_sources, refuse_what_is_not_built
 from tests.factories import FakeRail
 
 TREASURY = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"

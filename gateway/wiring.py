@@ -1,0 +1,165 @@
+"""Settings into values: rails, offer, rate sources, chains. What doesn't fit together is refused, all of it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from importlib.metadata import entry_points
+
+from gateway.chain.forwarders import factory_address
+from gateway.chain.terms import ChainTerms, Depth, FinalizedTag
+from gateway.clock import Clock
+from gateway.config import Chain, ConfigError, Settings
+from gateway.money import Money
+from gateway.offramp import AdapterContext, AdapterFactory, BadSettings, Corridor
+from gateway.payouts.addresses import CallbackAddresses, Callee
+from gateway.payouts.rails import Rails
+from gateway.pricing.kinds import SourceSettings, make_source
+from gateway.pricing.offer import Offer, PricingRules, Terms, Token
+from gateway.pricing.sources import RateSource
+
+ADAPTERS = "lastmile.adapters"
+"""The entry points under which adapters arrive."""
+
+
+def refuse_what_is_not_built(settings: Settings) -> None:
+    """Settings that promise a safety which this version doesn't have are refused, not ignored. Raises `ConfigError`."""
+    problems = [
+        (f"chains[{number}].quorum", "this version asks one node per chain, the first rpc url; give 1")
+        for number, chain in enumerate(settings.chains)
+        if chain.quorum > 1
+    ]
+    if settings.pricing.exposure_cap is not None:
+        problems.append(("pricing.exposure_cap", "this version credits nothing before finality; leave it out"))
+    if problems:
+        raise ConfigError(problems)
+
+
+def make_rails(settings: Settings, *, addresses: CallbackAddresses, clock: Clock) -> Rails:
+    """The configured adapters, in the order of the configuration. Raises `ConfigError`."""
+    kinds = {point.name: point for point in entry_points(group=ADAPTERS)}
+    problems: list[tuple[str, str]] = []
+    adapters = {}
+    for name, adapter in settings.adapters.items():
+        if adapter.kind not in kinds:
+            installed = ", ".join(sorted(kinds))
+            problems.append((f"adapters.{name}.kind", f'no adapter "{adapter.kind}" is installed; there are: {installed}'))
+            continue
+        factory: AdapterFactory = kinds[adapter.kind].load()
+
+        def address(attempt_id: str, label: str, name: str = name) -> str:
+            return addresses.address(Callee(name, attempt_id, label))
+
+        try:
+            adapters[name] = factory(
+                AdapterContext(name=name, settings=adapter.settings, callback_address=address, clock=clock)
+            )
+        except BadSettings as error:
+            problems.extend((f"adapters.{name}.{key}", sentence) for key, sentence in error.problems.items())
+    if problems:
+        raise ConfigError(problems)
+    return Rails(adapters)
+
+
+def make_offer(settings: Settings, rails: Rails) -> Offer:
+    """What we take and where we pay: the operator's terms within what the rails can. Raises `ConfigError`."""
+    tokens = {
+        (chain.name, token.symbol): Token(
+            chain=chain.name,
+            chain_id=chain.chain_id,
+            asset=chain.asset(token=token),
+            address=token.address,
+            peg=token.peg,
+        )
+        for chain in settings.chains
+        for token in chain.tokens
+    }
+    able = [corridor for capabilities in rails.capabilities.values() for corridor in capabilities.corridors]
+    problems: list[tuple[str, str]] = []
+    corridors = {}
+    for number, corridor in enumerate(settings.corridors):
+        for method in corridor.methods:
+            fitting = [c for c in able if (c.country, c.method, c.asset) == (corridor.country, method, corridor.asset)]
+            if not fitting:
+                sentence = f"no adapter pays {corridor.currency} by {method} in {corridor.country}; configure one that does"
+                problems.append((f"corridors[{number}].methods", sentence))
+                continue
+            corridors[corridor.country, corridor.currency, method] = Terms(
+                country=corridor.country,
+                currency=corridor.asset,
+                method=method,
+                spread_bps=corridor.spread_bps,
+                fee=corridor.fee,
+                **_limits(corridor.least, corridor.most, fitting),
+            )
+    if problems:
+        raise ConfigError(problems)
+    rules = PricingRules(
+        max_age=timedelta(seconds=settings.pricing.max_age_s),
+        max_spread_bps=settings.pricing.max_spread_bps,
+        min_sources=settings.pricing.min_sources,
+        quote_ttl=timedelta(seconds=settings.pricing.quote_ttl_s),
+    )
+    return Offer(tokens=tokens, corridors=corridors, rules=rules)
+
+
+def _limits(least: Money, most: Money, rails: Iterable[Corridor]) -> dict[str, Money]:
+    """Within the widest limits and the coarsest step of the rails, so that whatever we promise some rail can pay."""
+    rails = list(rails)
+    step = max((rail.step for rail in rails), key=lambda money: money.units)
+    return {
+        "least": max(least, min((rail.least for rail in rails), key=lambda money: money.units)).ceil_to(step),
+        "most": min(most, max((rail.most for rail in rails), key=lambda money: money.units)).floor_to(step),
+        "step": step,
+    }
+
+
+def make_sources(settings: Settings) -> tuple[RateSource, ...]:
+    """The configured rate sources. Raises `ConfigError`."""
+    problems: list[tuple[str, str]] = []
+    sources = []
+    currencies = tuple(sorted({corridor.currency for corridor in settings.corridors}))
+    for number, source in enumerate(settings.pricing.sources):
+        wanted = SourceSettings(
+            name=source.name,
+            kind=source.kind,
+            base_url=source.base_url,
+            app_id=source.app_id.get_secret_value() if source.app_id else None,
+            path=source.path,
+        )
+        try:
+            sources.append(make_source(wanted, currencies=currencies, max_age=timedelta(seconds=settings.pricing.max_age_s)))
+        except BadSettings as error:
+            problems.extend((f"pricing.sources[{number}].{key}", text) for key, text in error.problems.items())
+    if problems:
+        raise ConfigError(problems)
+    return tuple(sources)
+
+
+def chain_terms(chain: Chain) -> ChainTerms:
+    """A configured chain as the watcher knows it."""
+    finality = FinalizedTag() if chain.finality.depth is None else Depth(chain.finality.depth)
+    return ChainTerms(
+        name=chain.name,
+        chain_id=chain.chain_id,
+        rpc=chain.rpc,
+        finality=finality,
+        start_block=chain.start_block,
+        tokens={token.address.lower(): chain.asset(token=token) for token in chain.tokens},
+        poll_s=chain.poll_s,
+    )
+
+
+def make_factories(settings: Settings) -> dict[int, str]:
+    """Each chain's forwarder factory. Raises `ConfigError` for one that doesn't belong to the chain's treasury."""
+    problems = []
+    factories = {}
+    for number, chain in enumerate(settings.chains):
+        right = factory_address(treasury=chain.treasury)
+        if chain.factory not in (None, right):
+            sentence = f"is not the factory of this treasury, so nothing could be swept from its addresses; give {right}"
+            problems.append((f"chains[{number}].factory", f"{sentence} or leave it out"))
+        factories[chain.chain_id] = right
+    if problems:
+        raise ConfigError(problems)
+    return factories
