@@ -17,62 +17,71 @@ from gateway.orders.states import P
 
 
 class Line(NamedTuple):
-    """One posting of a template. The texts are SQL over o (order), q (its quote), d (the event's data)."""
+    """One posting of a template. Accounts: an order's own by its last word, or CHAIN, RAIL, or a whole name."""
 
     source: str
     destination: str
     asset: str
+    """SEND or RECEIVE: the quote's side."""
     units: str
+    """A column of the quote, or a key of the event's data."""
 
 
-def _own(name: str) -> str:
-    return f"'order:' || o.id || '\\:{name}'"  # the backslash keeps SQLAlchemy from reading a parameter
-
-
-_CHAIN = "'chain:' || q.chain_id"
-_RAIL = "'rail:' || (d.data ->> 'adapter')"
-_FUNDS, _PAYOUT, _REFUND, _UNALLOCATED = (_own(name) for name in ("funds", "payout", "refund", "unallocated"))
-_SEND = "q.send_asset"
-_RECEIVE = "q.receive_asset"
-
-
-def _data(key: str) -> str:
-    return f"(d.data ->> '{key}')::numeric"
-
+FUNDS, PAYOUT, REFUND, UNALLOCATED = OWN = ("funds", "payout", "refund", "unallocated")
+CHAIN, RAIL, EXCHANGE = "chain", "rail", "exchange"
+SEND, RECEIVE = "send", "receive"
+QUOTED = ("send_units", "receive_units", "mid_units", "margin_units", "fee_units", "rounding_units")
 
 _SETTLED = (
-    Line(_PAYOUT, "'exchange'", _SEND, "q.send_units"),
-    Line("'exchange'", _PAYOUT, _RECEIVE, "q.mid_units"),
-    Line(_PAYOUT, "'revenue:fx_margin'", _RECEIVE, "q.margin_units"),
-    Line(_PAYOUT, "'revenue:service_fee'", _RECEIVE, "q.fee_units"),
-    Line(_PAYOUT, "'rounding'", _RECEIVE, "q.rounding_units"),
-    Line(_PAYOUT, _RAIL, _RECEIVE, "q.receive_units"),
+    Line(PAYOUT, EXCHANGE, SEND, "send_units"),
+    Line(EXCHANGE, PAYOUT, RECEIVE, "mid_units"),
+    Line(PAYOUT, "revenue:fx_margin", RECEIVE, "margin_units"),
+    Line(PAYOUT, "revenue:service_fee", RECEIVE, "fee_units"),
+    Line(PAYOUT, "rounding", RECEIVE, "rounding_units"),
+    Line(PAYOUT, RAIL, RECEIVE, "receive_units"),
 )
 
 TEMPLATES: dict[P, tuple[Line, ...]] = {
-    P.DEPOSIT_RECEIVED: (
-        Line(_CHAIN, _FUNDS, _SEND, _data("funds")),
-        Line(_CHAIN, _UNALLOCATED, _SEND, _data("unallocated")),
-    ),
-    P.PAYOUT_RESERVED: (Line(_FUNDS, _PAYOUT, _SEND, "q.send_units"),),
+    P.DEPOSIT_RECEIVED: (Line(CHAIN, FUNDS, SEND, "funds"), Line(CHAIN, UNALLOCATED, SEND, "unallocated")),
+    P.PAYOUT_RESERVED: (Line(FUNDS, PAYOUT, SEND, "send_units"),),
     P.PAYOUT_SETTLED: _SETTLED,
-    P.PAYOUT_RELEASED: (Line(_PAYOUT, _FUNDS, _SEND, "q.send_units"),),
+    P.PAYOUT_RELEASED: (Line(PAYOUT, FUNDS, SEND, "send_units"),),
     # What came back is undone line by line, our earnings too: nothing was delivered, so nothing was earned.
     P.PAYOUT_RETURNED: (
         *(Line(line.destination, line.source, line.asset, line.units) for line in reversed(_SETTLED)),
-        Line(_PAYOUT, _FUNDS, _SEND, "q.send_units"),
+        Line(PAYOUT, FUNDS, SEND, "send_units"),
     ),
-    P.REFUND_RESERVED: (Line(_FUNDS, _REFUND, _SEND, _data("units")),),
-    P.REFUND_SETTLED: (Line(_REFUND, _CHAIN, _SEND, _data("units")),),
-    P.REFUND_RELEASED: (Line(_REFUND, _FUNDS, _SEND, _data("units")),),
+    P.REFUND_RESERVED: (Line(FUNDS, REFUND, SEND, "units"),),
+    P.REFUND_SETTLED: (Line(REFUND, CHAIN, SEND, "units"),),
+    P.REFUND_RELEASED: (Line(REFUND, FUNDS, SEND, "units"),),
 }
 
 
-def lines_sql() -> str:
-    """All templates as one row source: (template, line, source, destination, asset, units) for o, q, d in scope."""
-    rows = [
-        f"('{template}', {number}, {line.source}, {line.destination}, {line.asset}, {line.units})"
+def template_rows() -> list[dict[str, object]]:
+    """All templates as rows: template, number, source, destination, asset, units."""
+    return [
+        {"template": template, "number": number, **line._asdict()}
         for template, lines in TEMPLATES.items()
         for number, line in enumerate(lines, start=1)
     ]
-    return "(VALUES " + ",\n        ".join(rows) + ") AS line (template, number, source, destination, asset, units)"
+
+
+def account_sql(side: str) -> str:
+    """SQL for the account that a line's `side` names, with o (order), q (quote) and d (the event) in scope."""
+    own = ",".join(f"'{name}'" for name in OWN)
+    return (
+        f"CASE WHEN line.{side} IN ({own}) THEN 'order:' || o.id || ':' || line.{side} "
+        f"WHEN line.{side} = '{CHAIN}' THEN 'chain:' || q.chain_id "
+        f"WHEN line.{side} = '{RAIL}' THEN 'rail:' || (d.data ->> 'adapter') ELSE line.{side} END"
+    )
+
+
+def asset_sql() -> str:
+    """SQL for a line's asset."""
+    return f"CASE line.asset WHEN '{SEND}' THEN q.send_asset ELSE q.receive_asset END"
+
+
+def units_sql() -> str:
+    """SQL for a line's amount."""
+    quoted = " ".join(f"WHEN '{column}' THEN q.{column}" for column in QUOTED)
+    return f"CASE line.units {quoted} ELSE (d.data ->> line.units)::numeric END"

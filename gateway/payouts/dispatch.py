@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -64,8 +65,8 @@ _OPEN = text("""
 INSERT INTO attempts (id, order_id, adapter, deliver_asset, deliver_units, outcome, evidence, asks, due_at, lease_token,
     lease_until, created_at, updated_at)
 SELECT id, order_id, adapter, asset, units, 'sending', '{}', 0, until, nextval('lease_tokens'), until, :now, :now
-FROM unnest(CAST(:ids AS text[]), CAST(:orders AS text[]), CAST(:adapters AS text[]), CAST(:assets AS text[]),
-            CAST(:units AS numeric[]), CAST(:until AS timestamptz[])) AS a (id, order_id, adapter, asset, units, until)
+FROM jsonb_to_recordset(CAST(:attempts AS jsonb))
+    AS a (id text, order_id text, adapter text, asset text, units numeric, until timestamptz)
 RETURNING id, lease_token
 """)
 
@@ -102,7 +103,7 @@ async def _claim(connection: AsyncConnection, *, rails: Rails, now: datetime) ->
         )
         for (row, _), item in zip(chosen, claimed, strict=True)
     ]
-    await advance(connection, moves=[*dispatched, *holds], now=now)
+    await advance(connection, moves=[*dispatched, *holds], now=now, locked=True)
     return len(rows), claimed
 
 
@@ -130,18 +131,18 @@ async def _open_attempts(
         return []
     ids = [new_id("att", now=now) for _ in chosen]
     until = [lease_until(rails[adapter].capabilities, now=now) for _, adapter in chosen]
-    opened = await connection.execute(
-        _OPEN,
+    document = [
         {
-            "now": now,
-            "until": until,
-            "ids": ids,
-            "orders": [row.id for row, _ in chosen],
-            "adapters": [adapter for _, adapter in chosen],
-            "assets": [row.receive_asset for row, _ in chosen],
-            "units": [row.receive_units for row, _ in chosen],
-        },
-    )
+            "id": attempt_id,
+            "order_id": row.id,
+            "adapter": adapter,
+            "asset": row.receive_asset,
+            "units": str(row.receive_units),
+            "until": end.isoformat(),
+        }
+        for attempt_id, (row, adapter), end in zip(ids, chosen, until, strict=True)
+    ]
+    opened = await connection.execute(_OPEN, {"now": now, "attempts": json.dumps(document)})
     leases = {row.id: row.lease_token for row in opened}
     return [
         Claimed(

@@ -50,22 +50,24 @@ def retry_at(failures: int, *, now: datetime) -> datetime:
     return now + min(FIRST_RETRY * (1 << min(failures - 1, 20)), LAST_RETRY)
 
 
-_LOCK = text("SELECT FROM orders WHERE id IN (SELECT order_id FROM attempts WHERE id = ANY(:ids)) ORDER BY id FOR UPDATE")
+# Orders are locked with their attempts, in the order of their ids, as everywhere; what is read is what the locks hold.
 _READ = text("""
 SELECT a.id, a.order_id, a.adapter, a.outcome, a.deliver_asset, a.deliver_units, s.decimals, a.asks, a.lease_token,
     a.closed_at, a.fault, a.reason,
     (SELECT count(*) FROM attempts AS p WHERE p.order_id = a.order_id AND p.outcome = 'failed') AS failures
-FROM attempts AS a JOIN assets AS s ON s.code = a.deliver_asset WHERE a.id = ANY(:ids)
-FOR UPDATE OF a
+FROM attempts AS a
+JOIN orders AS o ON o.id = a.order_id
+JOIN assets AS s ON s.code = a.deliver_asset
+WHERE a.id = ANY(string_to_array(:ids, ','))
+ORDER BY o.id FOR UPDATE OF o, a
 """)
 _WRITE = text("""
 UPDATE attempts AS a SET
-    outcome = n.outcome, fault = n.fault, reason = n.reason, evidence = n.evidence::jsonb,
+    outcome = n.outcome, fault = n.fault, reason = n.reason, evidence = n.evidence,
     provider_ref = COALESCE(n.provider_ref, a.provider_ref), receipt = COALESCE(n.receipt, a.receipt),
     due_at = n.due_at, lease_until = NULL, updated_at = :now, closed_at = CASE WHEN n.due_at IS NULL THEN :now END
-FROM unnest(CAST(:ids AS text[]), CAST(:outcomes AS text[]), CAST(:faults AS text[]), CAST(:reasons AS text[]),
-            CAST(:evidence AS text[]), CAST(:refs AS text[]), CAST(:receipts AS text[]), CAST(:due AS timestamptz[]))
-    AS n (id, outcome, fault, reason, evidence, provider_ref, receipt, due_at)
+FROM jsonb_to_recordset(CAST(:news AS jsonb)) AS n (id text, outcome text, fault text, reason text, evidence jsonb,
+    provider_ref text, receipt text, due_at timestamptz)
 WHERE a.id = n.id
 """)
 
@@ -78,8 +80,7 @@ async def record(connection: AsyncConnection, *, news: Sequence[News], now: date
     """
     if not news:
         return 0
-    ids = [item.attempt_id for item in news]
-    await connection.execute(_LOCK, {"ids": ids})
+    ids = ",".join(item.attempt_id for item in news)
     rows = {row.id: row for row in await connection.execute(_READ, {"ids": ids})}
     current = [
         (rows[item.attempt_id], item.report)
@@ -101,7 +102,7 @@ async def record(connection: AsyncConnection, *, news: Sequence[News], now: date
             text("UPDATE attempts SET outcome = 'returned', fault = 'recipient', updated_at = :now WHERE id = ANY(:ids)"),
             {"now": now, "ids": [move.data["attempt"] for move in returned]},
         )
-    await advance(connection, moves=[*moves, *returned], now=now)
+    await advance(connection, moves=[*moves, *returned], now=now, locked=True)
     return len(opened) + len(returned)
 
 
@@ -166,17 +167,17 @@ async def _write(
 ) -> None:
     if not opened:
         return
-    await connection.execute(
-        _WRITE,
+    document = [
         {
-            "now": now,
-            "ids": [row.id for row, _ in opened],
-            "outcomes": [report.outcome.value for _, report in opened],
-            "faults": [report.fault and report.fault.value for _, report in opened],
-            "reasons": [report.reason for _, report in opened],
-            "evidence": [json.dumps(dict(report.evidence)) for _, report in opened],
-            "refs": [report.provider_ref for _, report in opened],
-            "receipts": [report.receipt for _, report in opened],
-            "due": [None if report.outcome in CLOSING else next_ask(row.asks, now=now) for row, report in opened],
-        },
-    )
+            "id": row.id,
+            "outcome": report.outcome,
+            "fault": report.fault,
+            "reason": report.reason,
+            "evidence": dict(report.evidence),
+            "provider_ref": report.provider_ref,
+            "receipt": report.receipt,
+            "due_at": None if report.outcome in CLOSING else next_ask(row.asks, now=now).isoformat(),
+        }
+        for row, report in opened
+    ]
+    await connection.execute(_WRITE, {"now": now, "news": json.dumps(document)})
