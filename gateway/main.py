@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import secrets
 import signal
 import socket
@@ -212,12 +213,24 @@ def _rates_loop(gateway: Gateway) -> Loop:
     return Loop("rates", step, idle=idle, wakes=False)
 
 
+def tune_collector() -> None:
+    """Let Python look for garbage less often.
+
+    Loops make rows by the thousand, which die by themselves; looking for cycles among them, and among all that lives as long
+    as the process, cost an eighth of the time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+
+
 async def run(gateway: Gateway, *, serve: bool, work: bool, only: frozenset[str] = frozenset()) -> None:
     """Serve pages and API, run the loops, or both, until the process is told to stop (SIGINT, SIGTERM).
 
     Raises `ConfigError` if the address can't be listened on.
     """
     listener = _listen(gateway.settings) if serve else None
+    tune_collector()
     async with asyncio.TaskGroup() as group:
         if work:
             worker = group.create_task(make_worker(gateway, only=only).run())

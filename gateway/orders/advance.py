@@ -67,7 +67,7 @@ WITH input AS MATERIALIZED (
         AS i (order_id text, event text, cause text, data jsonb, due_at timestamptz)
 ), judged AS MATERIALIZED (
     SELECT d.*, o.state, o.version, t.next, t.posting,
-        CASE WHEN e.id IS NOT NULL THEN 'replayed'
+        CASE WHEN e.cause IS NOT NULL THEN 'replayed'
              WHEN t.next IS NOT NULL THEN 'stepped'
              WHEN x.state IS NOT NULL THEN 'echoed'
              ELSE 'illegal' END AS verdict

@@ -52,9 +52,8 @@ class OrderEvent(SQLModel, table=True):
 
     __tablename__ = "order_events"
 
-    id: int | None = bigint(default=None, primary_key=True)
-    order_id: str = text(foreign_key="orders.id")
-    version: int = Field(sa_type=Integer)
+    order_id: str = text(primary_key=True, foreign_key="orders.id")
+    version: int = Field(sa_type=Integer, primary_key=True)
     event: str = text()
     from_state: str = text()
     to_state: str = text()

@@ -157,7 +157,7 @@ CREATE TABLE orders (
                                          'uncertain', 'paid', 'refunding', 'refunded')),
     version integer NOT NULL,
     due_at timestamptz,
-    deposit_address text NOT NULL UNIQUE REFERENCES deposit_addresses (address),
+    deposit_address text NOT NULL REFERENCES deposit_addresses (address),
     refund_address text,
     reference text,
     details jsonb NOT NULL,
@@ -166,7 +166,7 @@ CREATE TABLE orders (
 );
 CREATE INDEX orders_to_dispatch ON orders (due_at) WHERE state = 'funded';
 CREATE INDEX orders_to_expire ON orders (due_at) WHERE state = 'awaiting_deposit';
-CREATE INDEX orders_partner ON orders (partner_id, created_at);
+CREATE INDEX orders_partner ON orders (partner_id, created_at) WHERE partner_id IS NOT NULL;
 
 CREATE TABLE recipients (
     order_id text PRIMARY KEY REFERENCES orders (id),
@@ -175,7 +175,6 @@ CREATE TABLE recipients (
 );
 
 CREATE TABLE order_events (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     order_id text NOT NULL REFERENCES orders (id),
     version integer NOT NULL,
     event text NOT NULL CHECK (event IN ('deposit_seen', 'deposit_dropped', 'deposit_final', 'deposit_mismatched',
@@ -186,8 +185,8 @@ CREATE TABLE order_events (
     cause text NOT NULL,
     data jsonb NOT NULL,
     at timestamptz NOT NULL,
-    CONSTRAINT a_cause_acts_once UNIQUE (order_id, cause),
-    UNIQUE (order_id, version)
+    PRIMARY KEY (order_id, version),
+    CONSTRAINT a_cause_acts_once UNIQUE (order_id, cause)
 );
 
 CREATE TABLE outbox (

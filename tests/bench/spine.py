@@ -27,7 +27,7 @@ from gateway.db.embedded import Server, binary, start
 from gateway.db.migrate import migrate
 from gateway.db.session import make_engine, transaction
 from gateway.ledger.post import register_assets
-from gateway.main import DISPATCHERS
+from gateway.main import DISPATCHERS, tune_collector
 from gateway.payouts.dispatch import dispatch
 from gateway.payouts.rails import Rails
 from tests.bench.report import report
@@ -109,6 +109,7 @@ async def orders_per_second(engine: AsyncEngine, url: str, *, prefix: str, numbe
 
 async def measure(server: Server) -> tuple[list[float], list[float]]:
     """Rounds of ours and of TPC-B in turn, by one worker that has been running for a while."""
+    tune_collector()
     engine = make_engine(server.url)
     async with transaction(engine) as connection:
         await register_assets(connection, assets=[USDC, KES])
