@@ -18,6 +18,7 @@ from gateway.ids import new_id
 from gateway.money import Asset, Money
 from gateway.offramp import Capabilities, Destination, Fault, Instruction, Method, Outcome, Report
 from gateway.orders.advance import Move, advance
+from gateway.orders.incidents import Alarm, open_incidents
 from gateway.orders.states import E
 from gateway.payouts.rails import Rails
 from gateway.payouts.record import News, record
@@ -27,8 +28,10 @@ from gateway.routing.candidates import candidates
 SET = 100
 MARGIN = timedelta(seconds=5)
 """What a lease lasts beyond the adapter's answer_within: time to commit the claim and to record the answer."""
-FAILURES_MOST = 12
-"""After so many failed attempts (more than half an hour of waiting in all) a person has to look."""
+FAILURES_ALARMING = 6
+"""Failed attempts after which a person is told (some five minutes of waiting in all). We go on trying."""
+FAILURES_MOST = 150
+"""Failed attempts after which the order is held for a person: about a day."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +57,8 @@ JOIN quotes AS q ON q.id = o.quote_id
 JOIN assets AS s ON s.code = q.receive_asset
 JOIN recipients AS r ON r.order_id = o.id
 LEFT JOIN LATERAL (
-    SELECT array_agg(adapter) AS adapters, array_agg(fault) AS faults FROM attempts WHERE order_id = o.id
+    SELECT array_agg(adapter ORDER BY id) AS adapters, array_agg(fault ORDER BY id) AS faults
+    FROM attempts WHERE order_id = o.id
 ) AS p ON true
 WHERE o.state = 'funded' AND o.due_at <= :now
 ORDER BY o.due_at
@@ -93,6 +97,7 @@ async def _claim(connection: AsyncConnection, *, rails: Rails, now: datetime) ->
         for row, choice in choices
         if choice not in rails
     ]
+    await open_incidents(connection, alarms=[_delayed(row) for row in rows if _failures(row) == FAILURES_ALARMING], now=now)
     claimed = await _open_attempts(connection, chosen, rails=rails, now=now)
     dispatched = [
         Move(
@@ -118,6 +123,16 @@ def _choose(row: Row[tuple[object, ...]], capabilities: Mapping[str, Capabilitie
     if any(fault == Fault.RECIPIENT for _, fault in faults):
         return "recipient_refused"
     return "rail_unavailable"
+
+
+def _failures(row: Row[tuple[object, ...]]) -> int:
+    return len(row.tried or ())
+
+
+def _delayed(row: Row[tuple[object, ...]]) -> Alarm:
+    return Alarm(
+        f"order:{row.id}:delayed", "payout_delayed", row.id, {"last_rail": row.tried[-1], "fault": str(row.faults[-1])}
+    )
 
 
 def _deliver(row: Row[tuple[object, ...]]) -> Money:

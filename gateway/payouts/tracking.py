@@ -186,6 +186,13 @@ _SIMPLE: dict[S, tuple[PublicStatus, str, str, str, Holder]] = {
     ),
     S.REFUNDED: (PublicStatus.REFUNDED, "refunded", "The money was sent back.", "Nothing to do.", Holder.SENDER),
 }
+_DELAYED = (
+    PublicStatus.FUNDED,
+    "rail_delayed",
+    "Your {due} arrived. The payment service could not deliver just now; the money is safe with us.",
+    "Nothing to do: we try again, or take another way to {recipient}.",
+    Holder.GATEWAY,
+)
 _HELD: dict[str, tuple[PublicStatus, str, str]] = {
     "late": (
         PublicStatus.ON_HOLD,
@@ -219,7 +226,8 @@ def progress(facts: Facts, *, now: datetime) -> Progress:
         reason, (status, sentence, next_step) = _held(facts, now=now)
         holder = Holder.GATEWAY
     else:
-        status, reason, sentence, next_step, holder = _SIMPLE[facts.state]
+        delayed = facts.state is S.FUNDED and facts.outcome == "failed"
+        status, reason, sentence, next_step, holder = _DELAYED if delayed else _SIMPLE[facts.state]
     # An unknown outcome of which the rail has said meanwhile that it is working on it.
     if facts.state is S.UNCERTAIN and facts.outcome in ("pending", "available"):
         status, reason, sentence, next_step, holder = _SIMPLE[S.PAYING]

@@ -269,14 +269,22 @@ async def test_a_proven_failure_changes_the_carrier(engine, rail, clock):
     assert len(other.calls) == 1
 
 
-async def test_a_rail_that_stays_away_holds_the_order_in_the_end(engine, rails, rail, clock):
+async def test_a_rail_that_stays_away_alarms_a_person_and_is_tried_for_a_day(engine, rails, rail, clock):
     [order] = await funded(engine)
-    rail.answers = [NotSent("down")] * 50
-    for _ in range(30):
+    rail.answers = [NotSent("down")] * 200
+    for _ in range(6):
         await dispatch(engine, rails=rails, clock=clock)
         clock.pass_(minutes=11)
+    async with transaction(engine) as connection:
+        view = await order_view(connection, now=NOW, order_id=order.order_id)
+    assert (view.state, view.progress.reason) == ("funded", "rail_delayed")
+    assert await scalar(engine, "SELECT count(*) FROM incidents") == 0
+    for _ in range(150):
+        await dispatch(engine, rails=rails, clock=clock)
+        clock.pass_(minutes=11)
+    assert await scalar(engine, "SELECT kind FROM incidents") == "payout_delayed"
     assert await status(engine, order) == ("on_hold", "held")
-    assert len(rail.calls) == 12
+    assert len(rail.calls) == 150
 
 
 async def test_another_amount_than_ordered_is_no_payment(engine, rails, rail, clock):
