@@ -217,14 +217,14 @@ def rails_top_up(
 
 @app.command()
 def simulator(
-    name: Annotated[str, typer.Argument(help="Which rail, as in mpesa.")],
+    names: Annotated[list[str], typer.Argument(help="Which, as in mpesa; several with their ports, as in mpesa:7001.")],
     port: Annotated[int, typer.Option(help="The port to listen on; 0 takes a free one.")] = 0,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
 ) -> None:
     """Run a rail's simulator: its protocol, and /_sim to script faults and to read who was paid what."""
-    from gateway.simulators import serve_simulator
+    from gateway.simulators import serve_simulators
 
-    serve_simulator(name, host=host, port=port, say=lambda line: typer.echo(line, err=True))
+    serve_simulators(names, host=host, port=port, say=lambda line: typer.echo(line, err=True))
 
 
 @demo.callback()

@@ -1,9 +1,10 @@
-"""Run a rail's simulator, found by entry point."""
+"""Run simulators of rails and rate sources, found by entry point."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 
 import uvicorn
@@ -31,15 +32,49 @@ class PortTaken(Refusal):
         super().__init__(f"Can't listen on port {port}: {reason}. Choose another --port; 0 takes a free one.")
 
 
-def serve_simulator(name: str, *, host: str, port: int, say: Callable[[str], None]) -> None:
-    """Serve until stopped. Raises `UnknownSimulator` or `PortTaken`."""
+class BadPlace(Refusal):
+    """A name with something behind the colon that is no port."""
+
+    code = "bad_place"
+
+    def __init__(self, wanted: str) -> None:
+        super().__init__(f'"{wanted}" is no simulator and port. Write a name, or a name and a port, as in mpesa:7001.')
+
+
+def serve_simulators(wanted: Sequence[str], *, host: str, port: int, say: Callable[[str], None]) -> None:
+    """Serve each of `wanted`, "name" at `port` or "name:port", until stopped.
+
+    Raises `UnknownSimulator`, `BadPlace` or `PortTaken`.
+    """
     known = {point.name: point for point in entry_points(group=SIMULATORS)}
-    if name not in known:
-        raise UnknownSimulator(name, sorted(known))
+    places = [_place(each, port=port) for each in wanted]
+    for name, _ in places:
+        if name not in known:
+            raise UnknownSimulator(name, sorted(known))
+    listeners = [_listen(host, at) for _, at in places]
+    servers = []
+    for (name, _), listener in zip(places, listeners, strict=True):
+        say(f"{name} simulator at http://{host}:{listener.getsockname()[1]}")
+        config = uvicorn.Config(known[name].load(), factory=True, log_level="warning", access_log=False)
+        servers.append(uvicorn.Server(config).serve(sockets=[listener]))
+
+    async def serve_all() -> None:
+        await asyncio.gather(*servers)
+
+    asyncio.run(serve_all())
+
+
+def _place(wanted: str, *, port: int) -> tuple[str, int]:
+    name, colon, own = wanted.partition(":")
+    if not colon:
+        return name, port
+    if not own.isascii() or not own.isdigit():
+        raise BadPlace(wanted)
+    return name, int(own)
+
+
+def _listen(host: str, port: int) -> socket.socket:
     try:
-        listener = socket.create_server((host, port))
-    except OSError as error:
-        raise PortTaken(port, error.strerror or "unknown reason") from None
-    say(f"{name} simulator at http://{host}:{listener.getsockname()[1]}")
-    config = uvicorn.Config(known[name].load(), factory=True, log_level="warning", access_log=False)
-    uvicorn.Server(config).run(sockets=[listener])
+        return socket.create_server((host, port))
+    except (OSError, OverflowError) as error:
+        raise PortTaken(port, getattr(error, "strerror", None) or str(error)) from None

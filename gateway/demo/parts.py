@@ -19,8 +19,9 @@ HOST = "127.0.0.1"
 INSTALL_WITHIN_S = 1800.0
 """The chain's tools may have to come over a slow line first."""
 SETTINGS = "lastmile.toml"
-SIMULATORS = ("mpesa", "open_exchange_rates")
-CHILDREN = ("gateway", *SIMULATORS)
+MPESA_STATE = "mpesa.state"
+GATEWAY, SIMULATORS = CHILDREN = "gateway", "simulators"
+SIMULATED = ("mpesa", "open_exchange_rates")
 FOLDERS = ("demo", *(f"demo-{number}" for number in range(2, 21)))
 
 
@@ -75,14 +76,13 @@ def start_children(folder: Path, *, port: int, stack: ExitStack) -> tuple[dict[s
 
 
 def _children(folder: Path, ports: dict[str, int]) -> dict[str, Child]:
-    settings = ["--config", str(folder / SETTINGS), "--data", str(folder)]
-    environments = {"mpesa": {"LASTMILE_SIMULATOR_STATE": str(folder / "mpesa.state")}}
-    simulators = {
-        name: Child(name, folder, ["simulator", name, "--port", str(ports[name])], environments.get(name, {}))
-        for name in SIMULATORS
+    settings = ["--config", str(folder / SETTINGS), "--data", str(folder), "--wait-for-config", str(INSTALL_WITHIN_S)]
+    places = [f"{name}:{ports[name]}" for name in SIMULATED]
+    kept = {"LASTMILE_SIMULATOR_STATE": str(folder / MPESA_STATE)}
+    return {
+        GATEWAY: Child(GATEWAY, folder, ["up", *settings]),
+        SIMULATORS: Child(SIMULATORS, folder, ["simulator", *places], kept),
     }
-    waiting = ["--wait-for-config", str(INSTALL_WITHIN_S)]
-    return {"gateway": Child("gateway", folder, ["up", *settings, *waiting]), **simulators}
 
 
 def _ports(folder: Path, *, wanted: int) -> dict[str, int]:
@@ -92,7 +92,7 @@ def _ports(folder: Path, *, wanted: int) -> dict[str, int]:
     if wanted:
         before["gateway"] = wanted
     ports: dict[str, int] = {}
-    for name in CHILDREN:
+    for name in (GATEWAY, *SIMULATED):
         ports[name] = _free_port(before.get(name, 0), taken=set(ports.values()))
     if wanted and ports["gateway"] != wanted:
         raise PortInUse(wanted)

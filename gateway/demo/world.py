@@ -21,11 +21,12 @@ from gateway.clock import system_clock
 from gateway.db.embedded import Server
 from gateway.db.embedded import start as start_postgres
 from gateway.demo.children import Child
-from gateway.demo.parts import HOST, SETTINGS, SIMULATORS, Progress, replace
+from gateway.demo.parts import HOST, MPESA_STATE, SETTINGS, SIMULATED, SIMULATORS, Progress, replace
 from gateway.devchain.chain import DevChain
 from gateway.devchain.chain import start as start_chain
 
 BLOCK_TIME_S = 1.0
+ADAPTER = "adapter.json"
 START_WITHIN_S = 90.0
 OPENING_FLOAT = "10000000.00"
 """What the operator has in the M-Pesa account at first, in KES; the simulator starts with the same."""
@@ -63,15 +64,22 @@ def start_world(
 ) -> World:
     """Start the servers beside the children that are starting, and bring all together; the stack stops it."""
     postgres, chain = _start_servers(data=data, folder=folder, stack=stack, progress=progress)
+    adapter = _kept_adapter(folder)
+    if adapter is None:
+        progress("simulators: waiting for M-Pesa")
+        children[SIMULATORS].wait_until(lambda: _answers(_at(ports, "mpesa", "/_sim/settings")), within_s=START_WITHIN_S)
+        adapter = httpx.get(_at(ports, "mpesa", "/_sim/settings"), timeout=10).raise_for_status().json()
+        replace(folder / ADAPTER, json.dumps(adapter))
+    adapter["base_url"] = _at(ports, "mpesa")
+    _write_settings(folder, adapter, ports=ports, postgres=postgres, chain=chain)
     progress("simulators: waiting for M-Pesa and the rate source")
-    for name, path in zip(SIMULATORS, ("_sim/settings", "_sim/rates"), strict=True):
-        children[name].wait_until(partial(_answers, f"http://{HOST}:{ports[name]}/{path}"), within_s=START_WITHIN_S)
-    _write_settings(folder, ports=ports, postgres=postgres, chain=chain)
+    for name, path in zip(SIMULATED, ("/_sim/settings", "/_sim/rates"), strict=True):
+        children[SIMULATORS].wait_until(partial(_answers, _at(ports, name, path)), within_s=START_WITHIN_S)
     progress("gateway: waiting for it")
     gateway = children["gateway"]
     stack.callback(gateway.stop)  # before the servers that it uses
-    url = f"http://{HOST}:{ports['gateway']}"
-    gateway.wait_until(lambda: _answers(f"{url}/readyz") and _has_rates(postgres.url), within_s=START_WITHIN_S)
+    url = _at(ports, "gateway")
+    gateway.wait_until(lambda: _answers(f"{url}/readyz"), within_s=START_WITHIN_S)
     world = World(folder=folder, url=url, postgres=postgres, chain=chain, gateway=gateway)
     replace(folder / "demo.json", json.dumps(world.state()))
     return world
@@ -101,8 +109,23 @@ def _start_servers(*, data: Path, folder: Path, stack: ExitStack, progress: Prog
         return database.result(), chain.result()
 
 
-def _write_settings(folder: Path, *, ports: Mapping[str, int], postgres: Server, chain: DevChain) -> None:
-    adapter = httpx.get(f"http://{HOST}:{ports['mpesa']}/_sim/settings", timeout=10).raise_for_status().json()
+def _at(ports: Mapping[str, int], name: str, path: str = "") -> str:
+    return f"http://{HOST}:{ports[name]}{path}"
+
+
+def _kept_adapter(folder: Path) -> dict[str, Any] | None:
+    """The adapter's settings of last time, if the simulator still has its credentials: then nobody has to wait for it."""
+    file = folder / ADAPTER
+    if not file.exists() or not (folder / MPESA_STATE).exists():
+        return None
+    kept: dict[str, Any] = json.loads(file.read_text())
+    return kept
+
+
+def _write_settings(
+    folder: Path, adapter: Mapping[str, Any], *, ports: Mapping[str, int], postgres: Server, chain: DevChain
+) -> None:
+    adapter = dict(adapter)
     keys = folder / "keys"
     keys.mkdir(mode=0o700, exist_ok=True)
     for name in ("consumer_key", "consumer_secret", "initiator_password", "certificate"):
@@ -113,14 +136,14 @@ def _write_settings(folder: Path, *, ports: Mapping[str, int], postgres: Server,
     replace(folder / "rates.json", json.dumps(rates))
     values = "\n".join(f"{key} = {_toml(value)}" for key, value in adapter.items())
     text = _SETTINGS.format(
-        url=f"http://{HOST}:{ports['gateway']}",
+        url=_at(ports, "gateway"),
         port=ports["gateway"],
         database=_toml(postgres.url),
         rpc=chain.rpc_url,
         chain_id=chain.chain_id,
         treasury=chain.treasury,
         usdc=chain.usdc,
-        rates_url=f"http://{HOST}:{ports['open_exchange_rates']}",
+        rates_url=_at(ports, "open_exchange_rates"),
         app_id=_toml({"file": str(keys / "app_id")}),
         rates_file=_toml(str(folder / "rates.json")),
         adapter=values,
@@ -205,11 +228,3 @@ def _answers(url: str) -> bool:
         return False
     finally:
         connection.close()
-
-
-def _has_rates(database_url: str) -> bool:
-    import psycopg  # noqa: PLC0415 - not needed before
-
-    with psycopg.connect(database_url) as connection:
-        row = connection.execute("SELECT count(*) FROM rate_observations").fetchone()
-    return bool(row and row[0])

@@ -16,7 +16,7 @@ import pytest
 
 from gateway.demo.children import wait_until
 from gateway.devchain.locks import is_held
-from tests.e2e.conftest import clean_environment, data_with_tools, lastmile
+from tests.e2e.conftest import clean_environment, data_with_tools, lastmile, start_demo
 
 pytestmark = pytest.mark.timeout(400)
 WITHIN_S = 90
@@ -147,8 +147,37 @@ def test_a_second_demo_beside_the_first_makes_its_own_remittance(demo):
     assert answers(demo.url)
 
 
+def test_check_finds_the_demo_well_and_says_what_is_wrong_with_it_otherwise(demo, tmp_path):
+    assert demo.run("check") == ""
+    settings = (demo.folder / "lastmile.toml").read_text()
+    broken = tmp_path / "lastmile.toml"
+    broken.write_text(settings.replace("decimals = 6", "decimals = 18").replace("chain_id = 31337", "chain_id = 1"))
+    command = lastmile("check", "--config", str(broken), "--data", str(tmp_path))
+    done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "chains[0]: rpc[0]" in done.stdout
+    assert "31337" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_stops_all_that_was_started(tmp_path):
+    data = data_with_tools(tmp_path / "data")
+    running = start_demo(data)
+    folder = running.folder
+    assert is_held(folder / "gateway.lock")
+    running.process.send_signal(signal.SIGINT)
+    assert running.process.wait(60) == 0
+    assert not answers(running.url)
+    held = [str(path) for path in folder.rglob("*.lock") if is_held(path)]
+    assert held == []
+    with pytest.raises(httpx.HTTPError):
+        httpx.post(running.rpc, json={"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}, timeout=2)
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(running.database, connect_timeout=2)
+
+
 def pids(folder: Path) -> dict[str, int]:
-    return {name: int((folder / f"{name}.pid").read_text()) for name in ("gateway", "mpesa", "open_exchange_rates")}
+    return {name: int((folder / f"{name}.pid").read_text()) for name in ("gateway", "simulators")}
 
 
 def test_a_demo_killed_with_all_its_parts_goes_on_where_it_was(tmp_path):
