@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import time
@@ -209,3 +210,29 @@ def test_a_demo_killed_with_all_its_parts_goes_on_where_it_was(tmp_path):
     assert result["ledger"]["chain:31337"] == {"USDC@31337": "-10.000000"}
     rail = result["ledger"]["rail:mpesa"]["KES"]
     assert units(rail) == units(result["amounts"]["receive"]["amount"]) - 1_000_000_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_thirty_orders_through_random_kills_are_each_paid_once(demo, seed):
+    dice = random.Random(seed)
+    with partner(demo) as client:
+        orders = [make_order(client, send=f"{dice.randint(5, 40)}.00")[1] for _ in range(30)]
+        for order in orders:
+            demo.send(order["deposit"]["address"], units(order["deposit"]["amount"]))
+        for _ in range(6):
+            time.sleep(dice.uniform(0.2, 4))  # the moment of a kill is what is random here
+            os.kill(int((demo.folder / "gateway.pid").read_text()), signal.SIGKILL)
+            assert wait_until(lambda: answers(demo.url), within_s=WITHIN_S)
+        for order in orders:
+            wait_for(client, order, "delivered", within_s=180)
+    with psycopg.connect(demo.database) as connection:
+        rows = connection.execute(
+            "SELECT a.id, a.deliver_units, a.outcome FROM attempts AS a WHERE order_id = ANY(%s)",
+            ([order["id"] for order in orders],),
+        ).fetchall()
+        assert connection.execute("SELECT count(*) FROM incidents WHERE kind <> 'payout_overdue'").fetchone() == (0,)
+    paid = {payout["id"]: payout for payout in demo.payouts()}
+    assert len(rows) == 30
+    assert [outcome for _, _, outcome in rows] == ["paid"] * 30
+    assert all(units(paid[attempt]["amount"]) == amount and paid[attempt]["status"] == "paid" for attempt, amount, _ in rows)
