@@ -28,6 +28,15 @@ class NoDemo(Refusal):
     code = "no_demo"
 
 
+class NoPlace(Refusal):
+    """A file or folder can't be made or read."""
+
+    code = "no_place"
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(f"{error.filename}: {error.strerror}. Give another --data folder, or mend this one.")
+
+
 def run_demo(*, data: Path, once: bool, port: int, out: TextIO) -> int:
     """Start everything; make one remittance or stay up until Ctrl-C. Returns the exit code."""
     started = time.monotonic()
@@ -60,6 +69,10 @@ def run_demo(*, data: Path, once: bool, port: int, out: TextIO) -> int:
                 _stay(world, progress)
     except KeyboardInterrupt:
         return 130 if once else 0
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise NoPlace(error) from None
     if once:
         out.write(json.dumps(result) + "\n")
         out.flush()

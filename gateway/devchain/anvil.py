@@ -26,6 +26,7 @@ from gateway.clock import system_clock
 from gateway.devchain.locks import exclusive, is_held
 from gateway.devchain.node import Tools
 from gateway.devchain.rpc import Rpc, RpcRefused
+from gateway.errors import Refusal
 
 HOST = "127.0.0.1"
 START_MOST_S = 15
@@ -40,8 +41,10 @@ STATES_KEPT = 100
 _LAUNCH = """sh -c 'echo $$ >"$0"; exec "$@"' "$0" "$@" &"""
 
 
-class CannotStart(Exception):
+class CannotStart(Refusal):
     """The development node did not come up. `str()` says what to do."""
+
+    code = "cannot_start"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

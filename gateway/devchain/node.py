@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.devchain.locks import exclusive
+from gateway.errors import Refusal
 
 Progress = Callable[[str], None]
 
@@ -24,8 +25,10 @@ TICK_S = 2
 LOG_LINES_SHOWN = 8
 
 
-class CannotInstall(Exception):
+class CannotInstall(Refusal):
     """Something the development chain needs could not be fetched. `str()` says what to do."""
+
+    code = "cannot_install"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

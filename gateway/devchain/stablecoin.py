@@ -16,6 +16,7 @@ from eth_utils.abi import function_signature_to_4byte_selector
 from eth_utils.address import to_canonical_address, to_checksum_address
 
 from gateway.devchain.rpc import Rpc
+from gateway.errors import Refusal
 
 SENDER_FUNDS = 1_000_000 * 10**6
 """What the sender gets, in millionths of a USDC."""
@@ -30,8 +31,10 @@ BLOCKS_MOST = 20
 _LIBRARY, _IMPLEMENTATION, _PROXY = range(3)
 
 
-class SetUpFailed(Exception):
+class SetUpFailed(Refusal):
     """The chain isn't as our set-up leaves it. `str()` says what to do."""
+
+    code = "set_up_failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

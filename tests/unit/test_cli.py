@@ -12,7 +12,9 @@ import time
 import httpx
 import pytest
 
+from gateway.db.embedded import Server
 from gateway.demo.children import wait_until
+from gateway.devchain.locks import is_held
 
 
 def lastmile(*arguments, **environment):
@@ -76,3 +78,12 @@ def answers(*urls):
         return any(httpx.get(url, timeout=2).is_success for url in urls)
     except httpx.HTTPError:
         return False
+
+
+def test_a_demo_that_cannot_be_installed_says_so_and_stops_what_it_started(tmp_path):
+    (tmp_path / "tools").write_text("a file where a folder has to be")
+    done = lastmile("demo", "--once", "--data", str(tmp_path))
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr, done.stderr
+    assert not is_held(tmp_path / "demo" / "gateway.lock")
+    assert not Server(folder=tmp_path / "demo" / "postgres").running()
