@@ -56,6 +56,20 @@ def settings_of(config: Path | None) -> Settings:
     return load(path=config, environment=os.environ)
 
 
+def place_of(config: Path | None, data: Path | None) -> tuple[Settings, Path]:
+    """Settings and data folder. Where no settings file is named or at hand, those of the demo that is running."""
+    from gateway.config import FILE
+    from gateway.demo.parts import SETTINGS, running_demo
+
+    folder = folder_of(data)
+    named = config or os.environ.get("LASTMILE_CONFIG") or FILE.exists()
+    demo_folder = None if named else running_demo(folder)
+    if demo_folder is None:
+        return settings_of(config), folder
+    typer.echo(f"Using the running demo in {demo_folder}", err=True)
+    return settings_of(demo_folder / SETTINGS), demo_folder
+
+
 def folder_of(data: Path | None) -> Path:
     """The data folder."""
     from gateway.config import data_folder
@@ -140,7 +154,7 @@ def migrate_command(config: Config = None, data: Data = None) -> None:
     """Bring the database to the newest schema."""
     from gateway.db.migrate import newest
 
-    with database(settings_of(config), folder_of(data)):
+    with database(*place_of(config, data)):
         typer.echo(f"The database is at revision {newest()}.", err=True)
 
 
@@ -149,7 +163,7 @@ def check(config: Config = None, data: Data = None) -> None:
     """Check settings, database, chains, tokens, rates and adapters; say what is wrong and what would be right."""
     from gateway.check import check_all
 
-    settings, folder = settings_of(config), folder_of(data)
+    settings, folder = place_of(config, data)
     problems = asyncio.run(check_all(settings, data=folder, progress=lambda line: typer.echo(line, err=True)))
     for problem in problems:
         typer.echo(problem)
@@ -178,7 +192,7 @@ def partner_add(
         finally:
             await engine.dispose()
 
-    with database(settings_of(config), folder_of(data)) as url:
+    with database(*place_of(config, data)) as url:
         made = asyncio.run(add(url))
     if as_json:
         typer.echo(json.dumps(made._asdict()))
@@ -209,7 +223,7 @@ def rails_top_up(
     """Book money that you moved into your account at a rail."""
     from gateway.check import top_up_rail
 
-    settings, folder = settings_of(config), folder_of(data)
+    settings, folder = place_of(config, data)
     with database(settings, folder) as url:
         said = asyncio.run(top_up_rail(settings, url, rail=rail, amount=amount, currency=currency, reference=reference))
     typer.echo(said, err=True)

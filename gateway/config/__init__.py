@@ -6,7 +6,7 @@
 
 from gateway.config.errors import ConfigError
 from gateway.config.keyfile import secret_file
-from gateway.config.loading import data_folder, load, parse
+from gateway.config.loading import FILE, data_folder, load, parse
 from gateway.config.settings import (
     Adapter,
     Chain,
@@ -21,6 +21,7 @@ from gateway.config.settings import (
 )
 
 __all__ = [
+    "FILE",
     "Adapter",
     "Chain",
     "ConfigError",

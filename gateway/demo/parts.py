@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from gateway.demo.children import Child
+from gateway.devchain.locks import is_held
 from gateway.errors import Refusal
 
 Progress = Callable[[str], None]
@@ -57,6 +58,12 @@ def take_folder(data: Path, stack: ExitStack) -> Path:
         stack.enter_context(lock)
         return folder
     raise TooManyDemos(data)
+
+
+def running_demo(data: Path) -> Path | None:
+    """The folder of the demo that runs under `data`; None if none does, or more than one."""
+    running = [data / name for name in FOLDERS if is_held(data / name / "demo.lock") and (data / name / SETTINGS).exists()]
+    return running[0] if len(running) == 1 else None
 
 
 def start_children(folder: Path, *, port: int, stack: ExitStack) -> tuple[dict[str, Child], dict[str, int]]:

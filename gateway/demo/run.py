@@ -132,18 +132,22 @@ def _open_float(world: World) -> None:
 
 
 def _say_how(world: World) -> None:
+    from gateway.config import data_folder
     from gateway.devchain.chain import SENDER_KEY
 
     chain = world.chain
+    data = world.folder.parent
+    here = "" if data == data_folder(given=None, environment={}) else f" --data {data}"
     sys.stderr.write(
         f"""
-  The page              {world.url}
-  Pay an order          uv run lastmile demo pay DEPOSIT_ADDRESS
-  or with any wallet    network {chain.rpc_url}, chain id {chain.chain_id}
-                        USDC contract {chain.usdc}
-                        a funded test key {SENDER_KEY}
-  Who was paid what     curl {_adapter_url(world)}/_sim/payouts
-  Settings and logs     {world.folder}
+  The page               {world.url}
+  Pay an order           uv run lastmile demo{here} pay DEPOSIT_ADDRESS
+  or with any wallet     network {chain.rpc_url}, chain id {chain.chain_id}
+                         USDC contract {chain.usdc}
+                         a funded test key {SENDER_KEY}
+  A partner for the API  uv run lastmile partner add NAME --json{here}
+  Who was paid what      curl {_adapter_url(world)}/_sim/payouts
+  Settings and logs      {world.folder}
 
   Ctrl-C stops everything.
 

@@ -148,6 +148,20 @@ def test_a_second_demo_beside_the_first_makes_its_own_remittance(demo):
     assert answers(demo.url)
 
 
+def test_a_partner_is_made_and_an_order_is_paid_without_naming_any_file(demo):
+    def say(*arguments):
+        done = subprocess.run(lastmile(*arguments), env=clean_environment(), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    made = json.loads(say("partner", "add", "Nairobi Exchange", "--json", "--data", str(demo.data)))
+    assert made.keys() == {"partner_id", "client_id", "client_secret"}
+    with partner(demo) as client:
+        _, order = make_order(client, receive="700.00")
+        assert say("demo", "--data", str(demo.data), "pay", order["deposit"]["address"]).startswith("0x")
+        wait_for(client, order, "delivered")
+
+
 def test_check_finds_the_demo_well_and_says_what_is_wrong_with_it_otherwise(demo, tmp_path):
     assert demo.run("check") == ""
     settings = (demo.folder / "lastmile.toml").read_text()
