@@ -6,11 +6,12 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from gateway.demo.parts import FOLDERS, Progress, start_children, take_folder
 from gateway.devchain.locks import is_held
@@ -45,7 +46,7 @@ def run_demo(*, data: Path, once: bool, port: int, out: TextIO) -> int:
         sys.stderr.write(f"{time.monotonic() - started:6.1f} s  {line}\n")
         sys.stderr.flush()
 
-    signal.signal(signal.SIGTERM, _interrupt)
+    told = _stop_when_told()
     try:
         with ExitStack() as stack:
             stack.callback(progress, "stopped")
@@ -66,7 +67,7 @@ def run_demo(*, data: Path, once: bool, port: int, out: TextIO) -> int:
                 progress("stopping")
             else:
                 _say_how(world)
-                _stay(world, progress)
+                _stay(world, progress, told)
     except KeyboardInterrupt:
         return 130 if once else 0
     except OSError as error:
@@ -105,8 +106,21 @@ def pay_order(*, data: Path, address: str) -> str:
     )
 
 
-def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
+def _stop_when_told() -> threading.Event:
+    """Interrupt the main thread on SIGINT and SIGTERM, also where whoever started us ignored them (a shell's `&`).
+
+    The exception can be lost, when the signal meets a destructor; so the event says it too.
+    """
+    told = threading.Event()
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        if not told.is_set():  # told twice, we are stopping already: that is not to be cut short
+            told.set()
+            raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
+    return told
 
 
 def _open_float(world: World) -> None:
@@ -161,9 +175,9 @@ def _adapter_url(world: World) -> str:
     return f"http://127.0.0.1:{ports['mpesa']}"
 
 
-def _stay(world: World, progress: Progress) -> None:
+def _stay(world: World, progress: Progress, told: threading.Event) -> None:
     with _kept_up(world, progress):
-        while True:
+        while not told.is_set():
             time.sleep(WATCH_S)
 
 
@@ -171,8 +185,6 @@ class _kept_up:  # noqa: N801 - used as a statement
     """While it is open, a gateway that dies is started again, as an operator's service manager would."""
 
     def __init__(self, world: World, progress: Progress) -> None:
-        import threading
-
         self._world, self._progress = world, progress
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)

@@ -100,9 +100,18 @@ def start_demo(data: Path) -> Demo:
     return Demo(data=data, process=process, **{k: state[k] for k in ("url", "rpc", "usdc", "sender", "database")})
 
 
+def stop_demo(running: Demo) -> None:
+    running.process.send_signal(signal.SIGINT)
+    try:
+        running.process.wait(60)
+    except subprocess.TimeoutExpired:
+        running.process.kill()
+        running.process.wait()
+        raise
+
+
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     running = start_demo(data_with_tools(tmp_path_factory.mktemp("demo")))
     yield running
-    running.process.send_signal(signal.SIGINT)
-    running.process.wait(60)
+    stop_demo(running)

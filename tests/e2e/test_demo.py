@@ -175,11 +175,18 @@ def test_check_finds_the_demo_well_and_says_what_is_wrong_with_it_otherwise(demo
     assert "Traceback" not in done.stderr
 
 
-def test_ctrl_c_stops_all_that_was_started(tmp_path):
+@pytest.mark.parametrize("ignored", [False, True], ids=["as usual", "behind a shell's &"])
+def test_ctrl_c_stops_all_that_was_started(tmp_path, ignored):
     data = data_with_tools(tmp_path / "data")
-    running = start_demo(data)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if ignored else None
+    try:
+        running = start_demo(data)
+    finally:
+        if ignored:
+            signal.signal(signal.SIGINT, before)
     folder = running.folder
     assert is_held(folder / "gateway.lock")
+    running.process.send_signal(signal.SIGINT)
     running.process.send_signal(signal.SIGINT)
     assert running.process.wait(60) == 0
     assert not answers(running.url)
