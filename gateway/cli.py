@@ -39,14 +39,13 @@ Data = Annotated[Path | None, typer.Option("--data", help="The data folder; else
 
 def main() -> None:
     """The entry point `lastmile`. Anticipated errors end with one sentence and exit code 1, never with a stack."""
-    from gateway.config import ConfigError
-    from gateway.ledger.post import DecimalsChanged
-
     try:
         app()
-    except (Refusal, ConfigError, DecimalsChanged) as error:
+    except Refusal as error:
         typer.echo(str(error), err=True)
         raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
 
 
 def settings_of(config: Path | None) -> Settings:

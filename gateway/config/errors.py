@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from typing import ClassVar
+
+from gateway.errors import Refusal
 
 Place = tuple[str | int, ...]
 """Where a value stands: ("chains", 0, "quorum")."""
@@ -21,11 +24,13 @@ NUMBER_SHOWN_MOST = 10**30
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
-class ConfigError(Exception):
+class ConfigError(Refusal):
     """Everything that is wrong with the configuration; `str()` has one line per problem.
 
     Each problem is (where, sentence); where is a key ("chains[0].quorum"), a file or an environment variable.
     """
+
+    code: ClassVar[str] = "bad_configuration"
 
     def __init__(self, problems: Iterable[tuple[str, str]]) -> None:
         self.problems = tuple(problems)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.errors import Refusal
 from gateway.money import Asset, Money
 
 
@@ -29,8 +30,10 @@ class Entry(NamedTuple):
     order_id: str | None = None
 
 
-class DecimalsChanged(Exception):
+class DecimalsChanged(Refusal):
     """The configuration gives an asset other decimals than the ledger has: every stored amount would change its worth."""
+
+    code = "decimals_changed"
 
     def __init__(self, code: str, stored: int, configured: int) -> None:
         super().__init__(
