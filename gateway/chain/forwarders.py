@@ -11,7 +11,6 @@ import json
 from functools import cache
 from importlib.resources import files
 
-from eth_abi.abi import encode
 from eth_hash.auto import keccak
 from eth_utils.address import is_hex_address, to_canonical_address, to_checksum_address
 
@@ -66,7 +65,8 @@ def _factory_init_code(treasury: str) -> bytes:
     checked = to_checksum_address(treasury) if is_hex_address(treasury) else NO_ADDRESS
     if checked == NO_ADDRESS or treasury not in (checked, checked.lower()):
         raise NotATreasury(treasury)
-    return _bytecode("ForwarderFactory") + encode(["address"], [treasury])
+    # An address as a constructor's argument: 20 bytes, padded in front to 32 (contract ABI specification).
+    return _bytecode("ForwarderFactory") + bytes(12) + bytes.fromhex(treasury[2:])
 
 
 @cache
