@@ -3,7 +3,7 @@
     uv run python -m tests.bench.spine
 
 The rail is in this process and answers at once, so that what is measured is ours: claim, attempt, state, events, ledger,
-outbox, each order in two durable commits (before and after the call), a hundred orders to a set. The server is the one
+outbox, each order in two durable commits (before and after the call), two hundred orders to a set. The server is the one
 that the product brings along, with fsync and synchronous_commit on.
 """
 
