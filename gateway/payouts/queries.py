@@ -23,7 +23,7 @@ SELECT o.*, q.chain_id, q.send_asset, q.send_units, q.receive_asset, q.receive_u
               AND p.destination = 'order:' || o.id || '\\:funds'), 0) AS received,
     (SELECT data ->> 'reason' FROM order_events AS e WHERE e.order_id = o.id AND e.to_state = 'held'
      ORDER BY e.version DESC LIMIT 1) AS hold_reason,
-    a.adapter, a.outcome, a.fault, a.receipt
+    a.adapter, a.outcome, a.receipt
 FROM orders AS o
 JOIN quotes AS q ON q.id = o.quote_id
 JOIN assets AS send ON send.code = q.send_asset
@@ -63,11 +63,9 @@ def _view(
         state=S(row.state),
         hold_reason=row.hold_reason,
         outcome=row.outcome,
-        fault=row.fault,
         due=Money(int(row.send_units), send),
         received=Money(int(row.received), send),
         expires_at=row.expires_at,
-        rail=row.adapter,
         recipient=masked_name(row.name),
         receive=Money(int(row.receive_units), receive),
     )

@@ -117,11 +117,9 @@ class Facts:
     hold_reason: str | None
     outcome: str | None
     """Of the latest attempt; None: there is none."""
-    fault: str | None
     due: Money
     received: Money
     expires_at: datetime
-    rail: str | None
     recipient: str
     """Masked: whoever has the tracking link reads the sentences."""
     receive: Money

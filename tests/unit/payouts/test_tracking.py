@@ -19,11 +19,9 @@ FACTS = Facts(
     state=S.AWAITING_DEPOSIT,
     hold_reason=None,
     outcome=None,
-    fault=None,
     due=Money(10_000_000, USDC),
     received=Money(0, USDC),
     expires_at=NOW + timedelta(minutes=5),
-    rail=None,
     recipient="Wanjiku {missing} Kamau",
     receive=Money(124_900, KES),
 )

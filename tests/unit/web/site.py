@@ -79,11 +79,9 @@ def order(state: S = S.AWAITING_DEPOSIT, *, now: datetime = NOW, received: int =
         state=state,
         hold_reason="underpaid",
         outcome=None,
-        fault=None,
         due=Money(99_977_543, USDC),
         received=Money(received, USDC),
         expires_at=NOW + timedelta(minutes=15),
-        rail="mpesa",
         recipient=masked_name(changes.get("recipient_name", "Wanjiku Mwangi")),
         receive=Money(1_283_000, KES),
     )
