@@ -6,20 +6,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from gateway.commands import chain, deposits, operator, refunds, sweep, tokens
+from gateway.commands.place import Config, Data, database, folder_of, place_of, settings_of
 from gateway.errors import Refusal
-
-if TYPE_CHECKING:
-    from gateway.config import Settings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,9 +29,15 @@ demo = typer.Typer(invoke_without_command=True)
 app.add_typer(partner, name="partner")
 app.add_typer(rails, name="rails")
 app.add_typer(demo, name="demo")
-
-Config = Annotated[Path | None, typer.Option("--config", help="The settings; else LASTMILE_CONFIG, else ./lastmile.toml.")]
-Data = Annotated[Path | None, typer.Option("--data", help="The data folder; else LASTMILE_DATA, else the platform's place.")]
+for name, group in (
+    ("chain", chain.app),
+    ("deposits", deposits.app),
+    ("operator", operator.app),
+    ("refunds", refunds.app),
+    ("sweep", sweep.app),
+    ("tokens", tokens.app),
+):
+    app.add_typer(group, name=name)
 
 
 def main() -> None:
@@ -49,47 +51,6 @@ def main() -> None:
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
-
-
-def settings_of(config: Path | None) -> Settings:
-    """The settings, or every problem they have."""
-    from gateway.config import load
-
-    return load(path=config, environment=os.environ)
-
-
-def place_of(config: Path | None, data: Path | None) -> tuple[Settings, Path]:
-    """Settings and data folder. Where no settings file is named or at hand, those of the demo that is running."""
-    from gateway.config import FILE
-    from gateway.demo.parts import SETTINGS, running_demo
-
-    folder = folder_of(data)
-    named = config or os.environ.get("LASTMILE_CONFIG") or FILE.exists()
-    demo_folder = None if named else running_demo(folder)
-    if demo_folder is None:
-        return settings_of(config), folder
-    typer.echo(f"Using the running demo in {demo_folder}", err=True)
-    return settings_of(demo_folder / SETTINGS), demo_folder
-
-
-def folder_of(data: Path | None) -> Path:
-    """The data folder."""
-    from gateway.config import data_folder
-
-    return data_folder(given=data, environment=os.environ)
-
-
-@contextmanager
-def database(settings: Settings, folder: Path) -> Iterator[str]:
-    """The database's URL. Our own server is stopped afterwards unless another process still uses it."""
-    from gateway.main import close_database, open_database
-
-    url, server = open_database(settings, data=folder)
-    try:
-        yield url
-    finally:
-        if server is not None:
-            close_database(server)
 
 
 def _run(

@@ -7,7 +7,7 @@ from datetime import timedelta
 from importlib.metadata import entry_points
 
 from gateway.chain.forwarders import factory_address
-from gateway.chain.terms import ChainTerms, Depth, FinalizedTag
+from gateway.chain.terms import ChainTerms, Checkpoint, Depth, FinalizedTag
 from gateway.clock import Clock
 from gateway.config import Chain, ConfigError, Settings
 from gateway.money import Money
@@ -138,15 +138,22 @@ def make_sources(settings: Settings) -> tuple[RateSource, ...]:
 
 def chain_terms(chain: Chain) -> ChainTerms:
     """A configured chain as the watcher knows it."""
+    pinned = chain.checkpoint
+    checkpoint = None if pinned is None else Checkpoint(pinned.number, pinned.hash)
     finality = FinalizedTag() if chain.finality.depth is None else Depth(chain.finality.depth)
     return ChainTerms(
         name=chain.name,
         chain_id=chain.chain_id,
         rpc=chain.rpc,
+        quorum=chain.quorum,
+        heads=chain.heads,
+        checkpoint=checkpoint,
         finality=finality,
         start_block=chain.start_block,
         tokens={token.address.lower(): chain.asset(token=token) for token in chain.tokens},
         poll_s=chain.poll_s,
+        native=chain.native_asset,
+        treasury=chain.treasury,
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from gateway.chain.terms import Depth, Finality
 from gateway.chain.wire import Header, NodeFault, data, header, quantity, shown
@@ -36,8 +37,14 @@ class Final:
 class Node:
     """One node, asked strictly. Every method raises `NodeFault` if there is no answer or it can't be right."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, *, name: str = "node") -> None:
         self._transport = transport
+        self.name = name
+        """Who answers, without the URL, which may carry a key."""
+
+    async def ask(self, method: str, params: Sequence[object]) -> object:
+        """One call's answer, unread. Raises `NodeFault`."""
+        return await self._transport.ask(method, params)
 
     async def check_chain_id(self, expected: int) -> None:
         """Raise `NodeFault` unless the node serves the chain with this id."""
@@ -106,7 +113,12 @@ def connect(url: str) -> Node:
     """The node at `url`. Connects at the first question; call `disconnect` at the end."""
     from gateway.chain.provider import GuardedProvider  # noqa: PLC0415 - web3 takes more than a second to import
 
-    return Node(GuardedProvider(url))
+    return Node(GuardedProvider(url), name=operator_of(url))
+
+
+def operator_of(url: str) -> str:
+    """Who runs the node at `url`: its host and port. Two URLs of one host are one operator's word."""
+    return urlsplit(url).netloc.rpartition("@")[2].lower()
 
 
 async def _all(questions: Iterable[Any]) -> list[Any]:

@@ -23,6 +23,15 @@ class Depth:
 Finality = FinalizedTag | Depth
 
 
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A block that every honest node of the chain has."""
+
+    number: int
+    hash: str
+    """Lower-case hex with 0x."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainTerms:
     """One chain: who tells us about it, which tokens count, what final means."""
@@ -30,7 +39,12 @@ class ChainTerms:
     name: str
     chain_id: int
     rpc: tuple[str, ...] = field(repr=False)
-    """Nodes' URLs, not shown: many carry a key."""
+    """Nodes' URLs, not shown: many carry a key. Each is another operator's."""
+    quorum: int = 1
+    """How many of them must agree before anything is believed."""
+    heads: tuple[str, ...] = field(default=(), repr=False)
+    """Websocket URLs that announce new blocks: a wake-up only."""
+    checkpoint: Checkpoint | None = None
     finality: Finality
     start_block: int | None
     """First block that a new watcher scans; None: the block after the one that is final when it first starts."""
@@ -38,3 +52,7 @@ class ChainTerms:
     """Token contracts that count, by address in lower-case hex with 0x."""
     poll_s: float
     """Seconds between two looks at a chain that has nothing new."""
+    native: Asset
+    """The coin that pays gas."""
+    treasury: str
+    """Where swept coins go; with EIP-55 capitals."""

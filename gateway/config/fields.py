@@ -13,7 +13,16 @@ from urllib.parse import urlsplit
 from babel import Locale
 from babel.core import get_global
 from babel.numbers import get_currency_precision
-from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, SecretStr, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    HttpUrl,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    WebsocketUrl,
+)
 from pydantic_core import PydanticCustomError
 
 from gateway.config.errors import shown
@@ -84,6 +93,13 @@ def _not_empty(value: object) -> object:
 def _http_url(text: str) -> str:
     try:
         return str(HttpUrl(text))
+    except ValidationError:
+        raise WRONG from None
+
+
+def _socket_url(text: str) -> str:
+    try:
+        return str(WebsocketUrl(text))
     except ValidationError:
         raise WRONG from None
 
@@ -175,6 +191,12 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 
 Url = Annotated[str, AfterValidator(_http_url)]
 """An http or https address, which may hold a key of ours."""
+
+SocketUrl = Annotated[str, AfterValidator(_socket_url)]
+"""A ws or wss address, which may hold a key of ours."""
+
+BlockHash = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-fA-F]{64}$", to_lower=True)]
+"""A block's hash, kept in small letters."""
 
 BaseUrl = Annotated[Url, AfterValidator(_without_slash)]
 """An http or https address that paths are added to, without the slash at its end."""

@@ -12,7 +12,7 @@ SECRET_KEY = re.compile(r"(^|_)(secret|password|passphrase|key|token|pin)$|^app_
 NO_SECRET_KEY = re.compile(r"(^|_)public_key$")
 PASSWORD_IN_URL = re.compile(r"://[^/@\s]*:[^/@\s]+@|[?&]password=")
 
-MAY_CONTAIN_SECRETS = frozenset({"url", "rpc", "base_url"})
+MAY_CONTAIN_SECRETS = frozenset({"url", "rpc", "heads", "base_url"})
 """Addresses often hold a key or a password."""
 
 SETTING_DEPTH = 3

@@ -15,6 +15,7 @@ from gateway.config.fields import (
     AdapterName,
     Address,
     BaseUrl,
+    BlockHash,
     Bps,
     Country,
     Currency,
@@ -24,6 +25,7 @@ from gateway.config.fields import (
     Seconds,
     Site,
     Slug,
+    SocketUrl,
     Symbol,
     Text,
     Url,
@@ -35,6 +37,7 @@ from gateway.money import Asset, Money
 from gateway.offramp import Method
 
 METHODS = ", ".join(Method)
+NATIVE_DECIMALS = 18
 
 
 class Group(BaseModel):
@@ -82,13 +85,58 @@ class Token(Group):
     peg: Currency = Field(description='the currency that one coin should be worth, as in "USD"')
     least: str | None = Field(None, description='the smallest amount that counts as a deposit, as in "1.5"')
 
-    @field_validator("least", mode="plain")
+    refund_per_day: str | None = Field(None, description='the most that is refunded in 24 hours, as in "5000"')
+    """Absent: nothing is refunded in this coin."""
+
+    @field_validator("least", "refund_per_day", mode="plain")
     @classmethod
     def _readable(cls, value: object, info: ValidationInfo) -> str:
         asset = Asset(_needed(info, "symbol"), _needed(info, "decimals"))
         if amount(value, asset).units == 0:
-            raise ValueError("must be more than 0; leave it out to take every amount")
+            raise ValueError("must be more than 0; leave it out instead")
         return str(value)
+
+
+class Checkpoint(Group):
+    """[chains.checkpoint]: a block that every honest node of this chain has, looked up by the operator somewhere else."""
+
+    number: Annotated[Whole, Field(ge=0, lt=2**63)] = Field(description="a block's number, from 0")
+    hash: BlockHash = Field(description='that block\'s hash, "0x" and 64 hexadecimal digits')
+
+
+class Wallet(Group):
+    """A key of ours that signs transactions: an encrypted keystore file (Web3 Secret Storage, version 3)."""
+
+    keystore: Path = Field(description="the path of a keystore file, as geth, Foundry and most wallets write it")
+    password: Annotated[SecretStr, Field(min_length=1)] = Field(description="the keystore's password")
+
+
+class Sweep(Wallet):
+    """[chains.sweep]: whose gas moves coins to the treasury, and when that is worth it. The key can't take the coins."""
+
+    native_usd: str = Field(description='what one native coin is worth in US dollars, roughly, in quotes, as in "3200"')
+    cost_most_bps: Bps = Field(
+        100, description="hundredths of a percent of the swept value that gas may cost, from 0 to 9999"
+    )
+    every_s: Seconds = Field(3600, description="seconds between two sweeps, from 1 to 604800")
+    gas_price_most_gwei: Annotated[Whole, Field(ge=1, le=1_000_000)] = Field(
+        500, description="the most we pay for gas, in gwei, from 1 to 1000000"
+    )
+
+    @field_validator("native_usd", mode="plain")
+    @classmethod
+    def _in_dollars(cls, value: object) -> str:
+        if amount(value, currency_asset("USD")).units == 0:
+            raise ValueError("must be more than 0")
+        return str(value)
+
+
+class Refunds(Wallet):
+    """[chains.refunds]: the wallet that sends money back. It holds what the operator puts into it, and nothing else."""
+
+    gas_price_most_gwei: Annotated[Whole, Field(ge=1, le=1_000_000)] = Field(
+        500, description="the most we pay for gas, in gwei, from 1 to 1000000"
+    )
 
 
 class Chain(Group):
@@ -109,6 +157,14 @@ class Chain(Group):
         None, description="the first block to look at, from 0"
     )
     poll_s: Pause = Field(2.0, description="seconds between two looks at the chain, more than 0 and at most 3600")
+    heads: tuple[SocketUrl, ...] = Field(
+        (), repr=False, description='a list of websocket addresses of nodes, as in ["wss://one.example"]'
+    )
+    """Where new blocks are announced: a wake-up, never a fact."""
+    checkpoint: Checkpoint | None = Field(None, description="a [chains.checkpoint] table")
+    native: Symbol = Field("ETH", description='the symbol of the coin that pays gas, as in "ETH" or "POL"')
+    sweep: Sweep | None = Field(None, description="a [chains.sweep] table")
+    refunds: Refunds | None = Field(None, description="a [chains.refunds] table")
     tokens: Annotated[tuple[Token, ...], NotEmpty] = Field(description="at least one [[chains.tokens]] table")
 
     @field_validator("rpc")
@@ -129,6 +185,16 @@ class Chain(Group):
     def asset(self, *, token: Token) -> Asset:
         """A coin of this chain as an asset: USDC@8453 with its decimals."""
         return Asset(f"{token.symbol}@{self.chain_id}", token.decimals)
+
+    @property
+    def native_asset(self) -> Asset:
+        """The coin that pays gas, with 18 decimals as on every EVM chain."""
+        return Asset(f"{self.native}@{self.chain_id}", NATIVE_DECIMALS)
+
+    def refund_per_day(self, *, token: Token) -> Money:
+        """The most of that coin that goes back to senders in 24 hours; nothing unless configured."""
+        asset = self.asset(token=token)
+        return Money(0, asset) if token.refund_per_day is None else Money.parse(token.refund_per_day, asset)
 
     def least(self, *, token: Token) -> Money:
         """The smallest amount of that coin that counts as a deposit; one unit unless configured."""
@@ -253,6 +319,9 @@ GROUPS: Mapping[tuple[str, ...], type[Group]] = {
     ("chains",): Chain,
     ("chains", "finality"): Finality,
     ("chains", "tokens"): Token,
+    ("chains", "checkpoint"): Checkpoint,
+    ("chains", "sweep"): Sweep,
+    ("chains", "refunds"): Refunds,
     ("corridors",): Corridor,
     ("pricing",): Pricing,
     ("pricing", "sources"): Source,

@@ -48,6 +48,8 @@ class Scene:
             "start_block": None,
             "tokens": {self.chain.usdc.lower(): USDC},
             "poll_s": 1,
+            "native": Asset(f"ETH@{self.chain.chain_id}", 18),
+            "treasury": self.chain.treasury,
         }
         return ChainTerms(**whole | changes)
 

@@ -12,11 +12,14 @@ from sqlalchemy.engine import make_url
 from sqlmodel import SQLModel
 
 import gateway.chain.models
+import gateway.desk.models
 import gateway.ledger.models
+import gateway.operators.models
 import gateway.orders.models
 import gateway.partners.models
 import gateway.payouts.models
-import gateway.pricing.models  # noqa: F401 - the import fills the metadata
+import gateway.pricing.models
+import gateway.refunds.models  # noqa: F401 - the import fills the metadata
 from gateway.db.migrate import migrate, newest
 
 

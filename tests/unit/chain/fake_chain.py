@@ -56,6 +56,8 @@ def terms(*, finality: Finality | None = None, start_block: int | None = None, r
         start_block=start_block,
         tokens={TOKEN: USDC},
         poll_s=1,
+        native=Asset(f"ETH@{CHAIN_ID}", 18),
+        treasury="0x" + "7e" * 20,
     )
 
 

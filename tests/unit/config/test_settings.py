@@ -163,7 +163,7 @@ chains.0.tokens.0.peg = "EURO"
 chains.0.tokens.0.least = "0.0000001"
     chains[0].tokens[0].least: "0.0000001" has too many digits: USDC has at most 6 after the point.
 chains.0.tokens.0.least = "0"
-    chains[0].tokens[0].least: must be more than 0; leave it out to take every amount
+    chains[0].tokens[0].least: must be more than 0; leave it out instead
 corridors.0.country = "ke"
     corridors[0].country: "ke" is no ISO 3166 country code; did you mean "KE"?
 corridors.0.country = "EU"
