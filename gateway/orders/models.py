@@ -73,18 +73,3 @@ class OutboxMessage(SQLModel, table=True):
     payload: dict[str, Any] = document(default_factory=dict)
     created_at: datetime = moment()
     published_at: datetime | None = moment(default=None)
-
-
-class Incident(SQLModel, table=True):
-    """Something that must not happen did, and a person has to look. The same cause opens one incident."""
-
-    __tablename__ = "incidents"
-
-    id: int | None = bigint(default=None, primary_key=True)
-    cause: str = text(unique=True)
-    kind: str = text()
-    order_id: str | None = text(default=None)
-    detail: dict[str, Any] = document(default_factory=dict)
-    opened_at: datetime = moment()
-    closed_at: datetime | None = moment(default=None)
-    closed_by: str | None = text(default=None)

@@ -17,8 +17,8 @@ from gateway.db.session import transaction
 from gateway.ids import new_id
 from gateway.money import Asset, Money
 from gateway.offramp import Capabilities, Destination, Fault, Instruction, Method, Outcome, Report
+from gateway.operators.incidents import Alarm, open_incidents
 from gateway.orders.advance import Move, advance
-from gateway.orders.incidents import Alarm, open_incidents
 from gateway.orders.states import E
 from gateway.payouts.rails import Rails
 from gateway.payouts.record import News, record

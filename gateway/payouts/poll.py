@@ -13,7 +13,7 @@ from gateway.clock import Clock
 from gateway.db.session import transaction
 from gateway.money import Asset, Money
 from gateway.offramp import Asked, AttemptRef, Destination, Instruction, Method, Offramp, Resend
-from gateway.orders.incidents import Alarm, open_incidents
+from gateway.operators.incidents import Alarm, open_incidents
 from gateway.payouts.dispatch import MARGIN
 from gateway.payouts.rails import Rails
 from gateway.payouts.record import News, next_ask, record

@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.money import Asset, Money
 from gateway.offramp import Fault, Outcome, Report
+from gateway.operators.incidents import Alarm, open_incidents
 from gateway.orders.advance import Move, advance
-from gateway.orders.incidents import Alarm, open_incidents
 from gateway.orders.states import E
 
 EVENTS = {
