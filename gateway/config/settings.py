@@ -53,6 +53,10 @@ class Server(Group):
     host: Text = Field("127.0.0.1", description='the address to listen on, as in "127.0.0.1"')
     port: Annotated[Whole, Field(ge=1, le=65_535)] = Field(8000, description="a port from 1 to 65535")
     token_key_file: Path | None = Field(None, description="the path of the file with the key that signs access tokens")
+    metrics_token: Annotated[SecretStr, Field(min_length=16)] | None = Field(
+        None, description="what a scraper of /metrics has to show, at least 16 characters"
+    )
+    """Absent: /metrics answers this machine only."""
 
 
 class Database(Group):

@@ -218,7 +218,7 @@ def test_strange_keys_and_numbers_stay_on_one_short_line(tree, complaints):
         "server.port: such a large number is wrong; give a port from 1 to 65535"
     ]
     assert complaints(tree.changed("server.x\ny", 1)) == [
-        r'server."x\ny": unknown key; known are public_url, host, port, token_key_file'
+        r'server."x\ny": unknown key; known are public_url, host, port, token_key_file, metrics_token'
     ]
     assert complaints(tree.changed("server.port", "\n" + 99 * "x")) == [
         rf'server.port: "\n{59 * "x"}..." is wrong; give a port from 1 to 65535'
