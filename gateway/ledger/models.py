@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import SmallInteger
+from sqlalchemy import Numeric, SmallInteger
 from sqlmodel import Field, SQLModel
 
 from gateway.db.columns import bigint, moment, text, units
@@ -51,4 +51,19 @@ class Balance(SQLModel, table=True):
 
     account: str = text(primary_key=True)
     asset: str = text(primary_key=True, foreign_key="assets.code")
-    units: int = units()
+    units: int = Field(sa_type=Numeric(96, 0))
+    """Wider than one amount: the sum of as many of the largest amounts as anybody can send."""
+
+
+class AssetFreeze(SQLModel, table=True):
+    """Why nothing new is done with an asset, since when, and who ended it. One of a kind is open at a time."""
+
+    __tablename__ = "asset_freezes"
+
+    id: int | None = bigint(default=None, primary_key=True)
+    asset: str = text(foreign_key="assets.code")
+    kind: str = text()
+    reason: str = text()
+    frozen_at: datetime = moment()
+    lifted_at: datetime | None = moment(default=None)
+    lifted_by: str | None = text(default=None, foreign_key="operators.name")

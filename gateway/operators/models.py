@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import LargeBinary
+from sqlalchemy import Integer, LargeBinary
 from sqlmodel import Field, SQLModel
 
 from gateway.db.columns import bigint, document, moment, text
@@ -47,7 +47,21 @@ class OperatorSession(SQLModel, table=True):
     token_hash: bytes = Field(sa_type=LargeBinary, primary_key=True, repr=False)
     operator: str = text(foreign_key="operators.name")
     created_at: datetime = moment()
+    seen_at: datetime = moment()
+    """When it was last used, to the minute."""
     expires_at: datetime = moment()
+    """When it ends however busy it is."""
+
+
+class SignInAttempts(SQLModel, table=True):
+    """How often somebody tried to sign in since a moment; counted in the database, so that all processes count together."""
+
+    __tablename__ = "sign_in_attempts"
+
+    counted: str = text(primary_key=True)
+    """What is counted: an address, a name's digest, or both."""
+    attempts: int = Field(sa_type=Integer)
+    since: datetime = moment()
 
 
 class Incident(SQLModel, table=True):

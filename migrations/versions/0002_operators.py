@@ -30,8 +30,24 @@ CREATE TABLE operator_sessions (
     token_hash bytea PRIMARY KEY,
     operator text NOT NULL REFERENCES operators (name),
     created_at timestamptz NOT NULL,
+    seen_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL
 );
+CREATE INDEX operator_sessions_operator ON operator_sessions (operator);
+
+CREATE TABLE sign_in_attempts (
+    counted text PRIMARY KEY,
+    attempts integer NOT NULL CHECK (attempts > 0),
+    since timestamptz NOT NULL
+);
+CREATE INDEX sign_in_attempts_since ON sign_in_attempts (since);
+CREATE INDEX incidents_open ON incidents (opened_at) WHERE closed_at IS NULL;
+
+-- What operators look at often, found without reading what is over.
+CREATE INDEX deposits_orphaned ON deposits (chain_id) WHERE status = 'orphaned';
+CREATE INDEX balances_unallocated ON balances (account, asset) WHERE account LIKE 'order:%\\:unallocated';
+CREATE INDEX postings_into_wallets ON postings (destination, asset) INCLUDE (units) WHERE destination LIKE 'wallet:%';
+CREATE INDEX postings_out_of_wallets ON postings (source, asset) INCLUDE (units) WHERE source LIKE 'wallet:%';
 """
 
 
