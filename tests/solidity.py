@@ -1,6 +1,6 @@
 """Compiles Solidity with the compiler that `gateway/chain/contracts/package-lock.json` names.
 
-Run as `python -m tests.solidity`, it writes `gateway/chain/contracts/ForwarderFactory.json` anew.
+Run as `python -m tests.solidity`, it writes the artifacts in `gateway/chain/contracts` anew.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,8 +51,12 @@ def compile_sources(solc: Solc, sources: Mapping[str, str], settings: Mapping[st
         "settings": {**settings, "outputSelection": {"*": {"*": OUTPUTS}}},
     }
     command = [solc.node, solc.script, "--standard-json"]
-    done = subprocess.run(command, input=json.dumps(question), capture_output=True, text=True, check=True)
-    answer = json.loads(done.stdout[done.stdout.index("{") :])
+    # Into a file: the script ends before a pipe has taken more than 64 KiB of its answer.
+    with tempfile.TemporaryFile("w+") as output:
+        subprocess.run(command, input=json.dumps(question), stdout=output, text=True, check=True)
+        output.seek(0)
+        said = output.read()
+    answer = json.loads(said[said.index("{") :])
     assert not answer.get("errors"), "\n".join(error["formattedMessage"] for error in answer["errors"])
     return {
         name: {"abi": contract["abi"], "bytecode": "0x" + contract["evm"]["bytecode"]["object"]}
@@ -61,13 +66,14 @@ def compile_sources(solc: Solc, sources: Mapping[str, str], settings: Mapping[st
     }
 
 
-def artifact(solc: Solc) -> dict[str, Any]:
-    """What `ForwarderFactory.json` must be."""
+def artifact(solc: Solc, source: str = "ForwarderFactory") -> dict[str, Any]:
+    """What the source's artifact, `ForwarderFactory.json` say, must be."""
     settings = json.loads((CONTRACTS / "settings.json").read_bytes())
-    sources = {"ForwarderFactory.sol": (CONTRACTS / "ForwarderFactory.sol").read_text()}
+    sources = {f"{source}.sol": (CONTRACTS / f"{source}.sol").read_text()}
     return {"compiler": f"solc {solc.version}", "settings": settings, "contracts": compile_sources(solc, sources, settings)}
 
 
 if __name__ == "__main__":
     compiler = install_solc(folder=tools_cache(), progress=lambda line: print(line, file=sys.stderr))
-    ARTIFACT.write_text(json.dumps(artifact(compiler), indent=1) + "\n")
+    for path in CONTRACTS.glob("*.sol"):
+        path.with_suffix(".json").write_text(json.dumps(artifact(compiler, path.stem), indent=1) + "\n")

@@ -6,10 +6,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from gateway.chain.registry import native_symbol
+from gateway.config.coins import filled, refuse_contradictions, refuse_other_native
 from gateway.config.fields import (
     DEPENDS,
     AdapterName,
@@ -84,6 +87,7 @@ class Token(Group):
     """[[chains.tokens]]: a coin we take on that chain."""
 
     symbol: Symbol = Field(description='the symbol people know, as in "USDC"')
+    """Where the registry (`gateway.chain.registry`) knows it, address and decimals may be left out."""
     address: Address = Field(description='the contract\'s address, "0x" and 40 hexadecimal digits')
     decimals: Annotated[Whole, Field(ge=0, le=36)] = Field(description="the contract's decimals, from 0 to 36; USDC has 6")
     peg: Currency = Field(description='the currency that one coin should be worth, as in "USD"')
@@ -108,14 +112,14 @@ class Checkpoint(Group):
     hash: BlockHash = Field(description='that block\'s hash, "0x" and 64 hexadecimal digits')
 
 
-class Wallet(Group):
+class KeyFile(Group):
     """A key of ours that signs transactions: an encrypted keystore file (Web3 Secret Storage, version 3)."""
 
     keystore: Path = Field(description="the path of a keystore file, as geth, Foundry and most wallets write it")
     password: Annotated[SecretStr, Field(min_length=1)] = Field(description="the keystore's password")
 
 
-class Sweep(Wallet):
+class Sweep(KeyFile):
     """[chains.sweep]: whose gas moves coins to the treasury, and when that is worth it. The key can't take the coins."""
 
     native_usd: str = Field(description='what one native coin is worth in US dollars, roughly, in quotes, as in "3200"')
@@ -135,7 +139,7 @@ class Sweep(Wallet):
         return str(value)
 
 
-class Refunds(Wallet):
+class Refunds(KeyFile):
     """[chains.refunds]: the wallet that sends money back. It holds what the operator puts into it, and nothing else."""
 
     gas_price_most_gwei: Annotated[Whole, Field(ge=1, le=1_000_000)] = Field(
@@ -166,7 +170,8 @@ class Chain(Group):
     )
     """Where new blocks are announced: a wake-up, never a fact."""
     checkpoint: Checkpoint | None = Field(None, description="a [chains.checkpoint] table")
-    native: Symbol = Field("ETH", description='the symbol of the coin that pays gas, as in "ETH" or "POL"')
+    native: Symbol | None = Field(None, description='the symbol of the coin that pays gas, as in "ETH" or "POL"')
+    """Absent: the registry's for this chain, else ETH."""
     sweep: Sweep | None = Field(None, description="a [chains.sweep] table")
     refunds: Refunds | None = Field(None, description="a [chains.refunds] table")
     tokens: Annotated[tuple[Token, ...], NotEmpty] = Field(description="at least one [[chains.tokens]] table")
@@ -184,7 +189,31 @@ class Chain(Group):
         urls = len(_needed(info, "rpc"))
         if quorum > urls:
             raise ValueError(f"{quorum} is more than the {urls} rpc {_plural(urls, 'url')} listed; give at most {urls}")
+        operators = len({urlsplit(url).netloc.rpartition("@")[2].lower() for url in info.data["rpc"]})
+        if quorum > operators:
+            raise ValueError(
+                f"{quorum} is more than the {operators} {_plural(operators, 'operator')} of the rpc urls: "
+                f"what one host says twice is one voice; give at most {operators}, or urls of other hosts"
+            )
         return quorum
+
+    @field_validator("native")
+    @classmethod
+    def _native_as_known(cls, native: str | None, info: ValidationInfo) -> str | None:
+        if native is not None:
+            refuse_other_native(native, chain_id=_needed(info, "chain_id"))
+        return native
+
+    @field_validator("tokens", mode="before")
+    @classmethod
+    def _filled_in(cls, tokens: object, info: ValidationInfo) -> object:
+        return filled(tokens, chain_id=info.data.get("chain_id"))
+
+    @field_validator("tokens")
+    @classmethod
+    def _tokens_as_known(cls, tokens: tuple[Token, ...], info: ValidationInfo) -> tuple[Token, ...]:
+        refuse_contradictions(tokens, chain_id=_needed(info, "chain_id"))
+        return tokens
 
     def asset(self, *, token: Token) -> Asset:
         """A coin of this chain as an asset: USDC@8453 with its decimals."""
@@ -193,7 +222,8 @@ class Chain(Group):
     @property
     def native_asset(self) -> Asset:
         """The coin that pays gas, with 18 decimals as on every EVM chain."""
-        return Asset(f"{self.native}@{self.chain_id}", NATIVE_DECIMALS)
+        symbol = self.native or native_symbol(chain_id=self.chain_id) or "ETH"
+        return Asset(f"{symbol}@{self.chain_id}", NATIVE_DECIMALS)
 
     def refund_per_day(self, *, token: Token) -> Money:
         """The most of that coin that goes back to senders in 24 hours; nothing unless configured."""

@@ -90,18 +90,16 @@ async def post(connection: AsyncConnection, *, entries: Sequence[Entry], now: da
     return int(result.scalar_one())
 
 
+_REGISTER = text("INSERT INTO assets VALUES (:code, :decimals) ON CONFLICT DO NOTHING")
+_DECIMALS = text("SELECT decimals FROM assets WHERE code = :code")
+
+
 async def register_assets(connection: AsyncConnection, *, assets: Iterable[Asset]) -> None:
     """Make assets known to the ledger. Raises `DecimalsChanged` for one that is known with other decimals."""
     for asset in sorted(set(assets), key=str):
-        stored = (
-            await connection.execute(
-                text(
-                    "WITH added AS (INSERT INTO assets VALUES (:code, :decimals) ON CONFLICT DO NOTHING RETURNING decimals) "
-                    "SELECT decimals FROM added UNION ALL SELECT decimals FROM assets WHERE code = :code"
-                ),
-                {"code": asset.code, "decimals": asset.decimals},
-            )
-        ).scalar_one()
+        await connection.execute(_REGISTER, {"code": asset.code, "decimals": asset.decimals})
+        # A statement of its own: the first one waits for another's row without seeing it.
+        stored = (await connection.execute(_DECIMALS, {"code": asset.code})).scalar_one()
         if stored != asset.decimals:
             raise DecimalsChanged(asset.code, stored, asset.decimals)
 

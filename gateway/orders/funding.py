@@ -1,9 +1,13 @@
-"""Book deposits: what the chain saw becomes steps of orders and money on the ledger. Nothing that arrived is dropped."""
+"""Book deposits: what the chain saw becomes steps of orders and money on the ledger. Nothing that arrived is dropped.
+
+Deposits of a frozen asset are booked like others, but their orders are held: what the coins are worth, and whether they can
+be moved, is for a person to say.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -11,6 +15,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.db.session import transaction, wake
+from gateway.ledger.freezes import frozen as frozen_assets
 from gateway.ledger.post import Entry, Transfer, post
 from gateway.money import Asset, Money
 from gateway.orders.advance import Move, advance
@@ -18,6 +23,9 @@ from gateway.orders.states import E, S
 
 SET = 100
 """Deposits booked in one transaction."""
+
+UNDERPAID, FROZEN = "underpaid", "frozen"
+"""Reasons of holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +60,8 @@ class Standing:
     expires_at: datetime
     live: int
     """Its deposits in the quoted asset that are in the chain, final or not."""
+    held_for: str | None = None
+    """The reason of its last hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +73,8 @@ class Booking:
     after: Standing
 
 
-def book(standing: Standing, seen: Sighting, *, least: Money | None, now: datetime) -> Booking:
-    """Decide about one deposit, without I/O.
+def book(standing: Standing, seen: Sighting, *, least: Money | None, frozen: bool, now: datetime) -> Booking:
+    """Decide about one deposit, without I/O. `frozen`: nothing new is done with its asset.
 
     A deposit counts for the order if it is in the quoted asset, at least `least` (dust can't move an order) and arrives
     while the order waits for money: the first one, and top-ups of one that was too small. Whether it is in time is judged
@@ -72,7 +82,7 @@ def book(standing: Standing, seen: Sighting, *, least: Money | None, now: dateti
     """
     counts = seen.amount.asset == standing.due.asset and (least is None or least <= seen.amount)
     if seen.status == "final":
-        return _book_final(standing, seen, now=now) if counts else _keep(standing, seen)
+        return _book_final(standing, seen, frozen=frozen, now=now) if counts else _keep(standing, seen)
     if not counts:
         return Booking(after=standing)
     if seen.status == "seen":
@@ -100,35 +110,46 @@ def _book_orphaned(standing: Standing, seen: Sighting) -> Booking:
     return Booking(moves=(move,), after=replace(standing, state=S.AWAITING_DEPOSIT))
 
 
-def _book_final(standing: Standing, seen: Sighting, *, now: datetime) -> Booking:
+def _book_final(standing: Standing, seen: Sighting, *, frozen: bool, now: datetime) -> Booking:
     first = _book_seen(standing, seen)
     standing = first.after
     in_time = seen.block_time < standing.expires_at
     if standing.state is S.CONFIRMING:
-        return _judge_first(standing, seen, first.moves, in_time=in_time, now=now)
+        reason = _why_held(standing, seen, frozen=frozen, in_time=in_time)
+        return _judge_first(standing, seen, first.moves, reason=reason, now=now)
     if standing.state is S.HELD and in_time and standing.has.units < standing.due.units:
-        return _top_up(standing, seen, now=now)
+        return _top_up(standing, seen, frozen=frozen, now=now)
     return _keep(standing, seen)
 
 
-def _judge_first(standing: Standing, seen: Sighting, before: tuple[Move, ...], *, in_time: bool, now: datetime) -> Booking:
-    enough = standing.due <= seen.amount
-    funds = standing.due if enough else seen.amount
+def _why_held(standing: Standing, seen: Sighting, *, frozen: bool, in_time: bool) -> str | None:
+    """Why the first deposit doesn't fund the order; None: it does."""
+    if frozen:
+        return FROZEN
+    if not in_time:
+        return "late"
+    return UNDERPAID if seen.amount < standing.due else None
+
+
+def _judge_first(
+    standing: Standing, seen: Sighting, before: tuple[Move, ...], *, reason: str | None, now: datetime
+) -> Booking:
+    funds = min(standing.due, seen.amount)
     data = {
         "funds": str(funds.units),
         "unallocated": str((seen.amount - funds).units),
         "deposit": seen.cause,
     }
-    if enough and in_time:
+    if reason is None:
         event, state, due_at = E.DEPOSIT_FINAL, S.FUNDED, now
     else:
-        data["reason"] = "underpaid" if in_time else "late"
+        data["reason"] = reason
         event, state, due_at = E.DEPOSIT_MISMATCHED, S.HELD, None
     move = Move(order_id=standing.order_id, event=event, cause=f"{seen.cause}:final", data=data, due_at=due_at)
-    return Booking(moves=(*before, move), after=replace(standing, state=state, has=funds))
+    return Booking(moves=(*before, move), after=replace(standing, state=state, has=funds, held_for=reason))
 
 
-def _top_up(standing: Standing, seen: Sighting, *, now: datetime) -> Booking:
+def _top_up(standing: Standing, seen: Sighting, *, frozen: bool, now: datetime) -> Booking:
     missing = standing.due - standing.has
     funds = min(missing, seen.amount)
     chain, own = f"chain:{seen.chain_id}", f"order:{standing.order_id}"
@@ -139,10 +160,20 @@ def _top_up(standing: Standing, seen: Sighting, *, now: datetime) -> Booking:
         standing.order_id,
     )
     after = replace(standing, has=standing.has + funds)
-    if after.has < after.due:
+    # Only what was held for too little goes on by itself; from every other hold a person leads.
+    if after.has < after.due or standing.held_for != UNDERPAID:
         return Booking(entries=(entry,), after=after)
-    move = Move(order_id=standing.order_id, event=E.HOLD_LIFTED, cause=f"{seen.cause}:topped_up", due_at=now)
-    return Booking(moves=(move,), entries=(entry,), after=replace(after, state=S.FUNDED))
+    lift = Move(order_id=standing.order_id, event=E.HOLD_LIFTED, cause=f"{seen.cause}:topped_up", due_at=now)
+    if not frozen:
+        return Booking(moves=(lift,), entries=(entry,), after=replace(after, state=S.FUNDED))
+    # Whole now, and held again in the same transaction: its reason is another one.
+    hold = hold_frozen(standing.order_id, cause=f"{seen.cause}:frozen")
+    return Booking(moves=(lift, hold), entries=(entry,), after=replace(after, held_for=FROZEN))
+
+
+def hold_frozen(order_id: str, *, cause: str) -> Move:
+    """The step that holds a funded order because its asset is frozen."""
+    return Move(order_id=order_id, event=E.HOLD_PLACED, cause=cause, data={"reason": FROZEN})
 
 
 def _keep(standing: Standing, seen: Sighting) -> Booking:
@@ -165,7 +196,9 @@ SELECT d.*, o.id AS order_id, o.state, q.send_asset, q.send_units, q.expires_at,
     a.decimals, send.decimals AS send_decimals,
     COALESCE((SELECT units FROM balances WHERE account = 'order:' || o.id || '\\:funds' AND asset = q.send_asset), 0) AS has,
     (SELECT count(*) FROM deposits AS l
-     WHERE l.address = d.address AND l.asset = q.send_asset AND l.status <> 'orphaned') AS live
+     WHERE l.address = d.address AND l.asset = q.send_asset AND l.status <> 'orphaned') AS live,
+    CASE WHEN o.state = 'held' THEN (SELECT e.data ->> 'reason' FROM order_events AS e
+     WHERE e.order_id = o.id AND e.to_state = 'held' ORDER BY e.version DESC LIMIT 1) END AS held_for
 FROM deposits AS d
 JOIN deposit_addresses AS w USING (address)
 JOIN orders AS o ON o.id = w.owner
@@ -197,7 +230,7 @@ async def book_deposits(engine: AsyncEngine, *, least: Mapping[str, Money], now:
             "indexes": [row.log_index for row in claimed],
         }
         rows = (await connection.execute(_READ, keys)).all()
-        bookings = _book_all(rows, least=least, now=now)
+        bookings = _book_all(rows, least=least, frozen=await frozen_assets(connection), now=now)
         # Money first: a top-up has to be there before the step that relies on it.
         await post(connection, entries=[entry for booking in bookings for entry in booking.entries], now=now)
         for wave in _waves(move for booking in bookings for move in booking.moves):
@@ -215,13 +248,16 @@ def _keys(rows: Sequence[Row[tuple[object, ...]]]) -> dict[str, list[object]]:
     }
 
 
-def _book_all(rows: Sequence[Row[tuple[object, ...]]], *, least: Mapping[str, Money], now: datetime) -> list[Booking]:
+def _book_all(
+    rows: Sequence[Row[tuple[object, ...]]], *, least: Mapping[str, Money], frozen: Collection[str], now: datetime
+) -> list[Booking]:
     standings: dict[str, Standing] = {}
     bookings = []
     for row in rows:
         standing = standings.get(row.order_id) or _standing(row)
         seen = _sighting(row)
-        booking = book(standing, seen, least=least.get(seen.amount.asset.code), now=now)
+        code = seen.amount.asset.code
+        booking = book(standing, seen, least=least.get(code), frozen=code in frozen, now=now)
         standings[row.order_id] = booking.after
         bookings.append(booking)
     return bookings
@@ -236,6 +272,7 @@ def _standing(row: Row[tuple[object, ...]]) -> Standing:
         has=Money(int(row.has), asset),
         expires_at=row.expires_at,
         live=row.live,
+        held_for=row.held_for,
     )
 
 

@@ -62,6 +62,7 @@ LEFT JOIN LATERAL (
     FROM attempts WHERE order_id = o.id
 ) AS p ON true
 WHERE o.state = 'funded' AND o.due_at <= :now
+AND q.send_asset NOT IN (SELECT asset FROM asset_freezes WHERE lifted_at IS NULL)
 ORDER BY o.due_at
 LIMIT :most
 FOR UPDATE OF o SKIP LOCKED

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import Refusal
 from gateway.ids import new_id
+from gateway.ledger.freezes import refuse_frozen
 from gateway.ledger.models import AssetRow
 from gateway.money import Asset, Money, MoneyError, Rate
 from gateway.offramp import Method
@@ -139,12 +140,13 @@ class QuoteView:
 
 
 async def make_quote(connection: AsyncConnection, *, request: QuoteRequest, offer: Offer, now: datetime) -> QuoteView:
-    """Price a request and store the quote, in the caller's transaction: one SELECT, one INSERT.
+    """Price a request and store the quote, in the caller's transaction: two SELECTs, one INSERT.
 
-    Raises, with nothing written: `AmountMissing`, `TwoAmounts`, `UnknownAsset`, `UnknownCorridor`, `BadAmount`,
-    `RateUnavailable`, `RateDisputed`, `BelowMinimum`, `AboveMaximum`, `NotPayable`.
+    Raises, with nothing written: `AmountMissing`, `TwoAmounts`, `UnknownAsset`, `UnknownCorridor`, `AssetFrozen`,
+    `BadAmount`, `RateUnavailable`, `RateDisputed`, `BelowMinimum`, `AboveMaximum`, `NotPayable`.
     """
     token, terms = _asked(request, offer)
+    await refuse_frozen(connection, asset=token.asset.code, field="send.asset")
     amount = _amount(request, token=token, terms=terms)
     middle = await _middle(connection, token=token, terms=terms, offer=offer, now=now)
     mid = Rate.per_whole(middle.price, base=token.asset, quote=terms.currency)

@@ -1,1 +1,1 @@
-"""Solidity sources of ours and what they compile to: `ForwarderFactory.json`, written by `python -m tests.solidity`."""
+"""Solidity sources of ours and, in JSON of their names, what they compile to: `python -m tests.solidity` writes it."""

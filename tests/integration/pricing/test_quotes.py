@@ -174,7 +174,7 @@ async def test_a_coin_pegged_to_the_currency_needs_no_source(priced):
     request = replace(ASK, country="US", currency="USD", method="card", send_amount="100")
     statements = watched(priced)
     made = await quote(priced, request, now=NOW + timedelta(days=30))
-    assert statements == ["INSERT"]
+    assert statements == ["SELECT", "INSERT"]
     assert (made.mid.whole(), made.sources, str(made.receive)) == (1, (), "98.00 USD")
     assert [fee.kind for fee in made.fees] == ["fx_margin", "service_fee"]
 
@@ -187,12 +187,12 @@ async def test_a_rate_of_many_digits_is_stored_exactly(priced):
     assert await find(priced, made.id) == made
 
 
-async def test_a_quote_costs_two_statements_and_finding_it_one(priced):
+async def test_a_quote_costs_three_statements_and_finding_it_one(priced):
     statements = watched(priced)
     made = await quote(priced)
-    assert statements == ["SELECT", "INSERT"]
+    assert statements == ["SELECT", "SELECT", "INSERT"]
     await find(priced, made.id)
-    assert statements == ["SELECT", "INSERT", "SELECT"]
+    assert statements == ["SELECT", "SELECT", "INSERT", "SELECT"]
 
 
 ELSEWHERE = "BH BHD bank, KE KES mobile_money, UG UGX mobile_money, US USD card."

@@ -22,12 +22,12 @@ def test_a_file_is_read(tree, toml_file):
 def test_the_file_is_found_by_argument_then_by_variable_then_beside_us(tree, tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    for number, name in enumerate(["argument.toml", "variable.toml", "here/lastmile.toml"], start=1):
+    for number, name in enumerate(["argument.toml", "variable.toml", "here/lastmile.toml"], start=101):
         (tmp_path / name).write_text(tree.toml.replace("8453", str(number)))
     environment = {"LASTMILE_CONFIG": str(tmp_path / "variable.toml")}
-    assert load(path=tmp_path / "argument.toml", environment=environment).chains[0].chain_id == 1
-    assert load(path=None, environment=environment).chains[0].chain_id == 2
-    assert load(path=None, environment={}).chains[0].chain_id == 3
+    assert load(path=tmp_path / "argument.toml", environment=environment).chains[0].chain_id == 101
+    assert load(path=None, environment=environment).chains[0].chain_id == 102
+    assert load(path=None, environment={}).chains[0].chain_id == 103
 
 
 def test_without_a_file_the_environment_alone_will_do(tree, tmp_path, monkeypatch):

@@ -136,6 +136,8 @@ chains.0.rpc = []
     chains[0].rpc: the value is wrong; give a list of http addresses of nodes, as in ["https://one.example", "https://two.example"]
 chains.0.rpc = ["https://one.example", "https://one.example/"]
     chains[0].rpc: lists one url twice; give different providers, or the quorum is one provider's word
+chains.0.rpc = ["https://one.example/a", "https://key@one.example/b"]
+    chains[0].quorum: 2 is more than the 1 operator of the rpc urls: what one host says twice is one voice; give at most 1, or urls of other hosts
 chains.0.rpc.1 = "wss://two.example/CANARY"
     chains[0].rpc[1]: the value is wrong; give a list of http addresses of nodes, as in ["https://one.example", "https://two.example"]
 chains.0.finality = {}
@@ -228,21 +230,11 @@ def test_strange_keys_and_numbers_stay_on_one_short_line(tree, complaints):
 @pytest.mark.parametrize(
     ("place", "changes", "line"),
     [
-        ("chains.0", {"chain_id": "1"}, 'chains[1].name: "base" stands at chains[0].name too; give each its own'),
+        ("chains.0", {"chain_id": "31337"}, 'chains[1].name: "base" stands at chains[0].name too; give each its own'),
         (
             "chains.0",
             {"name": "other", "chain_id": "8453"},
             'chains[1].chain_id: "8453" stands at chains[0].chain_id too; give each its own',
-        ),
-        (
-            "chains.0.tokens.0",
-            {"symbol": "usdc", "address": USDT},
-            'chains[0].tokens[1].symbol: "usdc" stands at chains[0].tokens[0].symbol too; give each its own',
-        ),
-        (
-            "chains.0.tokens.0",
-            {"symbol": "USDC.e", "address": "0x833589fcd6edb6e08f4c7c32d4f71b54bda02913"},
-            'chains[0].tokens[1].address: "0x833589fcd6edb6e08f4c7c32d4f71b54bda02913" stands at chains[0].tokens[0].address too; give each its own',
         ),
         (
             "corridors.0",
@@ -261,8 +253,27 @@ def test_what_tells_things_apart_may_not_stand_twice(tree, complaints, place, ch
     assert complaints(tree.changed(place.removesuffix("0") + "1", second)) == [line]
 
 
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        (
+            {"symbol": "usdc", "address": USDT},
+            'chains[0].tokens[1].symbol: "usdc" stands at chains[0].tokens[0].symbol too; give each its own',
+        ),
+        (
+            {"symbol": "USDC.e", "address": "0x833589fcd6edb6e08f4c7c32d4f71b54bda02913"},
+            'chains[0].tokens[1].address: "0x833589fcd6edb6e08f4c7c32d4f71b54bda02913" stands at chains[0].tokens[0].address too; give each its own',
+        ),
+    ],
+)
+def test_no_chain_has_a_symbol_or_an_address_twice(tree, complaints, changes, line):
+    unknown = tree.changed("chains.0.tokens.1", {**tree.at("chains.0.tokens.0"), **changes})
+    unknown["chains"][0]["chain_id"] = 31337  # a chain of which the registry knows nothing
+    assert complaints(unknown) == [line]
+
+
 def test_the_same_token_on_two_chains_and_the_same_method_in_two_countries_are_fine(tree):
-    both = tree.changed("chains.1", {**tree.at("chains.0"), "name": "fork", "chain_id": 1})
+    both = tree.changed("chains.1", {**tree.at("chains.0"), "name": "fork", "chain_id": 31337})
     both["corridors"].append({**tree.at("corridors.0"), "country": "TZ"})
     assert len(parse(tree=both).chains) == 2
 
