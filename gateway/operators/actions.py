@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any, NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -23,6 +24,10 @@ class UnknownOperator(Refusal):
         )
 
 
+REASON_MOST = 2_000
+"""Characters of a reason; more belongs into a document that the reason names."""
+
+
 class ReasonMissing(Refusal):
     """A decision without its reason can't be judged later."""
 
@@ -30,6 +35,27 @@ class ReasonMissing(Refusal):
 
     def __init__(self) -> None:
         super().__init__("a decision needs its reason, in a sentence that still makes sense in a year")
+
+
+class ReasonUnreadable(Refusal):
+    """A reason that can't be shown as it was given."""
+
+    code = "reason_unreadable"
+
+    def __init__(self) -> None:
+        super().__init__(f"a reason is text of at most {REASON_MOST} characters; name the document that says more")
+
+
+class ActionView(NamedTuple):
+    """One decision, as lists show it."""
+
+    id: int
+    operator: str
+    action: str
+    subject: str
+    reason: str
+    detail: Mapping[str, Any]
+    at: datetime
 
 
 _RECORD = text("""
@@ -49,10 +75,25 @@ async def record_action(
     now: datetime,
     detail: Mapping[str, str] | None = None,
 ) -> None:
-    """Write down who did what to which `subject`, and why. Raises `UnknownOperator` and `ReasonMissing`."""
+    """Write down who did what to which `subject`, and why. Raises `UnknownOperator`, `ReasonMissing`, `ReasonUnreadable`."""
     if not reason.strip():
         raise ReasonMissing
+    if len(reason) > REASON_MOST or "\0" in reason:
+        raise ReasonUnreadable
     values = {"operator": operator, "action": action, "subject": subject, "reason": reason.strip(), "now": now}
     written = await connection.execute(_RECORD, {**values, "detail": json.dumps(dict(detail or {}))})
     if written.rowcount == 0:
         raise UnknownOperator(operator)
+
+
+_LIST = text("""
+SELECT id, operator, action, subject, reason, detail, at FROM operator_actions
+WHERE id < :before ORDER BY id DESC LIMIT :most
+""")
+_NEWEST = 2**63 - 1
+
+
+async def list_actions(connection: AsyncConnection, *, most: int, before: int | None = None) -> list[ActionView]:
+    """At most `most` decisions, newest first; those older than the one numbered `before`."""
+    rows = await connection.execute(_LIST, {"before": _NEWEST if before is None else before, "most": most})
+    return [ActionView(*row) for row in rows]
