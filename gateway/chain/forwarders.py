@@ -8,14 +8,23 @@ keccak256(0xff ++ deployer ++ salt ++ keccak256(init code)).
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
+from eth_abi.abi import encode
 from eth_hash.auto import keccak
 from eth_utils.address import is_hex_address, to_canonical_address, to_checksum_address
 
 DEPLOYMENT_PROXY = "0x4e59b44847b379578588920cA78FbF26c0B4956C"
 """The deterministic deployment proxy: it stands at this address on every EVM chain and makes CREATE2 of its call data."""
+DEPLOYMENT_PROXY_CODE = bytes.fromhex(
+    "7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0"
+    "3601600081602082378035828234f58015156039578182fd5b8082525050506014600cf3"
+)
+"""Its code (Arachnid/deterministic-deployment-proxy): anything else there may put anything anywhere."""
+DEPLOYMENT_GAS = 1_000_000
+"""Gas limit of a factory's deployment; it takes some 372,000."""
 
 SALT_BYTES = 32
 FACTORY_SALT = bytes(SALT_BYTES)
@@ -23,6 +32,11 @@ FACTORY_SALT = bytes(SALT_BYTES)
 NO_ADDRESS = "0x" + "00" * 20
 """What the contracts take for the native coin, and refuse as treasury."""
 
+FLUSHED = "0x" + keccak(b"Flushed(address,address,uint256)").hex()
+FLUSH_FAILED = "0x" + keccak(b"FlushFailed(address,address)").hex()
+"""The factory's events, as the first topic: forwarder and token are the second and third."""
+
+_SWEEP = keccak(b"sweep(bytes32[],address[])")[:4]
 _SALT_DOMAIN = b"lastmile forwarder 1\x00"
 
 
@@ -47,6 +61,11 @@ def factory_deployment(*, treasury: str) -> tuple[str, bytes]:
     It reverts where the factory already stands: ask for the code at `factory_address` first.
     """
     return DEPLOYMENT_PROXY, FACTORY_SALT + _factory_init_code(treasury)
+
+
+def sweep_call(*, salts: Sequence[bytes], tokens: Sequence[str]) -> bytes:
+    """Call data for the factory: send all that these forwarders hold of these tokens to the treasury."""
+    return _SWEEP + encode(["bytes32[]", "address[]"], [list(salts), list(tokens)])
 
 
 def forwarder_address(*, factory: str, salt: bytes) -> str:
