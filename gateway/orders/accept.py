@@ -14,6 +14,7 @@ from gateway.chain.forwarders import forwarder_address, salt_of
 from gateway.chain.models import DepositAddress
 from gateway.errors import Refusal
 from gateway.ids import new_id, new_token
+from gateway.ledger.freezes import refuse_frozen
 from gateway.orders.models import Order, OutboxMessage
 from gateway.orders.models import Recipient as RecipientRow
 from gateway.orders.recipients import Recipient
@@ -73,8 +74,8 @@ async def accept_quote(
 ) -> Accepted:
     """Make the order of a quote, in the caller's transaction.
 
-    `factories` names the forwarder factory per chain id. Raises `QuoteNotFound`, `QuoteExpired`, `QuoteUsed`; of a
-    hundred callers at once one wins, the others get `QuoteUsed`.
+    `factories` names the forwarder factory per chain id. Raises `QuoteNotFound`, `QuoteExpired`, `QuoteUsed`,
+    `AssetFrozen`; of a hundred callers at once one wins, the others get `QuoteUsed`.
     """
     quote = await _open_quote(connection, acceptance=acceptance, now=now)
     order_id, tracking_token = new_id("ord", now=now), new_token()
@@ -111,11 +112,14 @@ async def accept_quote(
     return Accepted(order_id=order_id, tracking_token=tracking_token)
 
 
-_ORDER_OF_QUOTE = text(
-    "SELECT id, tracking_token FROM orders WHERE quote_id = :quote_id AND partner_id IS NOT DISTINCT FROM :partner_id"
-)
+# Also the order whose quote a later one has replaced: a price is used once, whatever became of it.
+_ORDER_OF_QUOTE = text("""
+SELECT id, tracking_token FROM orders
+WHERE partner_id IS NOT DISTINCT FROM :partner_id
+AND (quote_id = :quote_id OR id IN (SELECT order_id FROM order_events WHERE data ->> 'replaced_quote' = :quote_id))
+""")
 # The lock lets one of several callers pass; the others then see its order.
-_QUOTE = text("SELECT partner_id, chain_id, expires_at FROM quotes WHERE id = :quote_id FOR UPDATE")
+_QUOTE = text("SELECT partner_id, chain_id, send_asset, expires_at FROM quotes WHERE id = :quote_id FOR UPDATE")
 
 
 async def order_of_quote(connection: AsyncConnection, *, quote_id: str, partner_id: str | None) -> Accepted | None:
@@ -133,4 +137,5 @@ async def _open_quote(connection: AsyncConnection, *, acceptance: Acceptance, no
         raise QuoteUsed
     if now >= quote.expires_at:
         raise QuoteExpired(quote.expires_at)
+    await refuse_frozen(connection, asset=quote.send_asset, field="quote_id")
     return quote

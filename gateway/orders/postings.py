@@ -1,9 +1,9 @@
 """Posting templates: which money moves where when an order takes a step. One table, turned into SQL once.
 
-Accounts. What the outside holds for us is a source: `chain:<id>` and `rail:<name>` stand below zero by exactly what the
-treasury and the rail hold. What we owe stands above zero: `order:<id>:funds`, `:payout`, `:refund`, `:unallocated`, and
-never goes below (the database refuses). `exchange` is our position in each asset, `revenue:*` what we earned,
-`rounding` the residue, `capital` what the operator put in.
+Accounts. What the outside holds for us is a source: `chain:<id>` (deposit addresses), `treasury:<id>`, `wallet:<id>` (the
+refund wallet) and `rail:<name>` stand below zero by exactly what lies there. What we owe stands above zero:
+`order:<id>:funds`, `:payout`, `:refund`, `:unallocated`, and never goes below (the database refuses). `exchange` is our
+position in each asset, `revenue:*` what we earned, `rounding` the residue, `capital` what the operator put in.
 
 A change of asset happens when a payout settles: until then a customer's money is the stablecoin that they sent, so that
 a refund gives back exactly that. It is exchanged at the middle rate; margin and fee are postings of their own.
@@ -17,7 +17,7 @@ from gateway.orders.states import P
 
 
 class Line(NamedTuple):
-    """One posting of a template. Accounts: an order's own by its last word, or CHAIN, RAIL, or a whole name."""
+    """One posting of a template. Accounts: an order's own by its last word, CHAIN, RAIL, WALLET, CREDIT or a whole name."""
 
     source: str
     destination: str
@@ -28,7 +28,7 @@ class Line(NamedTuple):
 
 
 FUNDS, PAYOUT, REFUND, UNALLOCATED = OWN = ("funds", "payout", "refund", "unallocated")
-CHAIN, RAIL, EXCHANGE = "chain", "rail", "exchange"
+CHAIN, RAIL, WALLET, EXCHANGE, CREDIT = "chain", "rail", "wallet", "exchange", "credit"
 SEND, RECEIVE = "send", "receive"
 QUOTED = ("send_units", "receive_units", "mid_units", "margin_units", "fee_units", "rounding_units")
 
@@ -52,8 +52,9 @@ TEMPLATES: dict[P, tuple[Line, ...]] = {
         Line(PAYOUT, FUNDS, SEND, "send_units"),
     ),
     P.REFUND_RESERVED: (Line(FUNDS, REFUND, SEND, "units"),),
-    P.REFUND_SETTLED: (Line(REFUND, CHAIN, SEND, "units"),),
+    P.REFUND_SETTLED: (Line(REFUND, WALLET, SEND, "units"),),
     P.REFUND_RELEASED: (Line(REFUND, FUNDS, SEND, "units"),),
+    P.CREDIT_APPLIED: (Line(CREDIT, FUNDS, SEND, "send_units"),),
 }
 
 
@@ -72,7 +73,10 @@ def account_sql(side: str) -> str:
     return (
         f"CASE WHEN line.{side} IN ({own}) THEN 'order:' || o.id || ':' || line.{side} "
         f"WHEN line.{side} = '{CHAIN}' THEN 'chain:' || q.chain_id "
-        f"WHEN line.{side} = '{RAIL}' THEN 'rail:' || (d.data ->> 'adapter') ELSE line.{side} END"
+        f"WHEN line.{side} = '{RAIL}' THEN 'rail:' || (d.data ->> 'adapter') "
+        f"WHEN line.{side} = '{WALLET}' THEN d.data ->> 'wallet' "
+        f"WHEN line.{side} = '{CREDIT}' THEN 'order:' || (d.data ->> 'from_order') || '\\:{UNALLOCATED}' "
+        f"ELSE line.{side} END"
     )
 
 

@@ -39,6 +39,7 @@ class E(StrEnum):
     REFUND_ORDERED = auto()
     REFUND_FINAL = auto()
     REFUND_FAILED = auto()
+    CREDIT_APPLIED = auto()
 
 
 class P(StrEnum):
@@ -53,6 +54,7 @@ class P(StrEnum):
     REFUND_RESERVED = auto()
     REFUND_SETTLED = auto()
     REFUND_RELEASED = auto()
+    CREDIT_APPLIED = auto()
 
 
 class Step(NamedTuple):
@@ -68,6 +70,7 @@ class Step(NamedTuple):
 STEPS = (
     Step(S.AWAITING_DEPOSIT, E.DEPOSIT_SEEN,       S.CONFIRMING,       P.NONE),
     Step(S.AWAITING_DEPOSIT, E.DEADLINE_PASSED,    S.EXPIRED,          P.NONE),
+    Step(S.AWAITING_DEPOSIT, E.CREDIT_APPLIED,     S.FUNDED,           P.CREDIT_APPLIED),
     Step(S.EXPIRED,          E.DEPOSIT_SEEN,       S.CONFIRMING,       P.NONE),
     Step(S.CONFIRMING,       E.DEPOSIT_DROPPED,    S.AWAITING_DEPOSIT, P.NONE),
     Step(S.CONFIRMING,       E.DEPOSIT_FINAL,      S.FUNDED,           P.DEPOSIT_RECEIVED),

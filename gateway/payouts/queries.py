@@ -9,17 +9,20 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.money import Asset, Money
+from gateway.orders.postings import FUNDS
 from gateway.orders.recipients import masked, masked_name
 from gateway.orders.states import S
-from gateway.payouts.tracking import DepositView, Facts, OrderView, PastStep, progress
+from gateway.payouts.tracking import DepositView, Facts, OrderView, PastStep, RefundView, progress
 
 _ORDER = text("""
-SELECT o.*, q.chain_id, q.send_asset, q.send_units, q.receive_asset, q.receive_units, q.country, q.method, q.expires_at,
+SELECT o.*, COALESCE(w.address, o.refund_address) AS confirmed_address,
+    q.chain_id, q.send_asset, q.send_units, q.receive_asset, q.receive_units, q.country, q.method, q.expires_at,
     send.decimals AS send_decimals, receive.decimals AS receive_decimals, r.name, r.account,
     COALESCE((SELECT units FROM balances WHERE account = 'order:' || o.id || '\\:unallocated' AND asset = q.send_asset), 0)
         AS unallocated,
     COALESCE((SELECT sum(p.units) FROM journal AS j JOIN postings AS p ON p.journal_id = j.id
-              WHERE j.order_id = o.id AND j.template IN ('deposit_received', 'top_up_received')
+              WHERE j.order_id = o.id
+              AND j.template IN ('deposit_received', 'top_up_received', 'requote_credited', 'credit_applied')
               AND p.destination = 'order:' || o.id || '\\:funds'), 0) AS received,
     (SELECT data ->> 'reason' FROM order_events AS e WHERE e.order_id = o.id AND e.to_state = 'held'
      ORDER BY e.version DESC LIMIT 1) AS hold_reason,
@@ -30,11 +33,16 @@ JOIN assets AS send ON send.code = q.send_asset
 JOIN assets AS receive ON receive.code = q.receive_asset
 JOIN recipients AS r ON r.order_id = o.id
 LEFT JOIN LATERAL (SELECT * FROM attempts WHERE order_id = o.id ORDER BY id DESC LIMIT 1) AS a ON true
+LEFT JOIN LATERAL (SELECT address FROM refund_addresses WHERE order_id = o.id ORDER BY id DESC LIMIT 1) AS w ON true
 WHERE o.id = :order_id OR o.tracking_token = :tracking_token
 """)
 _DEPOSITS = text("""
 SELECT d.*, a.decimals FROM deposits AS d JOIN assets AS a ON a.code = d.asset
 WHERE d.address = :address ORDER BY d.block_number, d.log_index LIMIT 100
+""")
+_REFUNDS = text("""
+SELECT r.*, a.decimals FROM refunds AS r JOIN assets AS a ON a.code = r.asset
+WHERE r.order_id = :order_id ORDER BY r.id LIMIT 100
 """)
 _STEPS = text("SELECT to_state, at FROM order_events WHERE order_id = :order_id ORDER BY version LIMIT 200")
 
@@ -52,11 +60,17 @@ async def order_view(
         return None
     deposits = (await connection.execute(_DEPOSITS, {"address": row.deposit_address})).all()
     steps = (await connection.execute(_STEPS, {"order_id": row.id})).all()
-    return _view(row, tuple(map(_deposit, deposits)), tuple(PastStep(state=s.to_state, at=s.at) for s in steps), now)
+    refunds = (await connection.execute(_REFUNDS, {"order_id": row.id})).all()
+    past = tuple(PastStep(state=s.to_state, at=s.at) for s in steps)
+    return _view(row, tuple(map(_deposit, deposits)), past, tuple(map(_refund, refunds)), now)
 
 
 def _view(
-    row: Row[tuple[object, ...]], deposits: tuple[DepositView, ...], steps: tuple[PastStep, ...], now: datetime
+    row: Row[tuple[object, ...]],
+    deposits: tuple[DepositView, ...],
+    steps: tuple[PastStep, ...],
+    refunds: tuple[RefundView, ...],
+    now: datetime,
 ) -> OrderView:
     send, receive = Asset(row.send_asset, row.send_decimals), Asset(row.receive_asset, row.receive_decimals)
     facts = Facts(
@@ -68,6 +82,7 @@ def _view(
         expires_at=row.expires_at,
         recipient=masked_name(row.name),
         receive=Money(int(row.receive_units), receive),
+        refund=next((refund for refund in reversed(refunds) if refund.of == FUNDS), None),
     )
     return OrderView(
         id=row.id,
@@ -94,8 +109,22 @@ def _view(
         adapter=row.adapter,
         receipt=row.receipt,
         reference=row.reference,
-        refund_address=row.refund_address,
+        refund_address=row.confirmed_address and to_checksum_address(row.confirmed_address),
         details=row.details,
+        refunds=refunds,
+    )
+
+
+def _refund(row: Row[tuple[object, ...]]) -> RefundView:
+    return RefundView(
+        id=row.id,
+        of=row.taken_from,
+        amount=Money(int(row.units), Asset(row.asset, row.decimals)),
+        address=to_checksum_address(row.address),
+        outcome=row.outcome,
+        note=row.note,
+        tx_hash=row.tx_hash,
+        created_at=row.created_at,
     )
 
 

@@ -65,6 +65,24 @@ class DepositView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RefundView:
+    """Money of an order that goes back, or went."""
+
+    id: str
+    of: str
+    """What it is taken from: funds (the order's own money) or unallocated (what came beyond)."""
+    amount: Money
+    address: str
+    """EIP-55 checksummed."""
+    outcome: str
+    """sending, pending, unknown, paid, failed."""
+    note: str | None
+    """Why it waits or failed."""
+    tx_hash: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PastStep:
     """One line of the order's history: the state it came to, and when."""
 
@@ -106,7 +124,10 @@ class OrderView:
     """The rail's receipt number, once paid."""
     reference: str | None
     refund_address: str | None
+    """Where money may go back to: the address that counts now."""
     details: dict[str, object]
+    refunds: tuple[RefundView, ...] = ()
+    """Oldest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +144,8 @@ class Facts:
     recipient: str
     """Masked: whoever has the tracking link reads the sentences."""
     receive: Money
+    refund: RefundView | None = None
+    """The newest one of the order's own money."""
 
 
 _SIMPLE: dict[S, tuple[PublicStatus, str, str, str, Holder]] = {
@@ -184,6 +207,15 @@ _SIMPLE: dict[S, tuple[PublicStatus, str, str, str, Holder]] = {
     ),
     S.REFUNDED: (PublicStatus.REFUNDED, "refunded", "The money was sent back.", "Nothing to do.", Holder.SENDER),
 }
+_SENT_BACK: dict[tuple[S, bool], tuple[str, str]] = {
+    (S.REFUNDING, False): ("We are sending {refund} back to {address}.", "Nothing to do: the refund is on its way."),
+    (S.REFUNDING, True): (
+        "We are sending {refund} back to {address}.",
+        "Nothing to do: the network is confirming transaction {transaction}.",
+    ),
+    (S.REFUNDED, True): ("{refund} were sent back to {address}.", "Nothing to do. The transaction is {transaction}."),
+}
+"""By state, and whether the transaction is known."""
 _DELAYED = (
     PublicStatus.FUNDED,
     "rail_delayed",
@@ -196,6 +228,16 @@ _HELD: dict[str, tuple[PublicStatus, str, str]] = {
         PublicStatus.ON_HOLD,
         "{received} arrived after the quote's end at {expires}. It is safe with us.",
         "We don't use an old rate without asking: contact us for a new quote or a refund.",
+    ),
+    "refund_failed": (
+        PublicStatus.ON_HOLD,
+        "We could not send {received} back: the transfer did not take place. The money is safe with us.",
+        "Contact us: a person is looking at it, and may need another address of yours.",
+    ),
+    "frozen": (
+        PublicStatus.ON_HOLD,
+        "{received} arrived. Something about this coin has to be looked at before we go on; what arrived is on our books.",
+        "Nothing to do, and don't send more of it: a person is looking at it.",
     ),
     "recipient_refused": (
         PublicStatus.NEEDS_INFO,
@@ -226,6 +268,10 @@ def progress(facts: Facts, *, now: datetime) -> Progress:
     else:
         delayed = facts.state is S.FUNDED and facts.outcome == "failed"
         status, reason, sentence, next_step, holder = _DELAYED if delayed else _SIMPLE[facts.state]
+    refund = facts.refund
+    if refund is not None:
+        sent_back = _SENT_BACK.get((facts.state, refund.tx_hash is not None))
+        sentence, next_step = sent_back or (sentence, next_step)
     # An unknown outcome of which the rail has said meanwhile that it is working on it.
     if facts.state is S.UNCERTAIN and facts.outcome in ("pending", "available"):
         status, reason, sentence, next_step, holder = _SIMPLE[S.PAYING]
@@ -238,6 +284,9 @@ def progress(facts: Facts, *, now: datetime) -> Progress:
         "missing": facts.due - facts.received,
         "receive": facts.receive,
         "recipient": facts.recipient,
+        "refund": refund and refund.amount,
+        "address": refund and refund.address,
+        "transaction": refund and refund.tx_hash,
         "expires": f"{facts.expires_at:%H:%M} UTC on {facts.expires_at:%d %B %Y}",
     }
     return Progress(
@@ -256,6 +305,6 @@ def _held(facts: Facts, *, now: datetime) -> tuple[str, tuple[PublicStatus, str,
         if now < facts.expires_at:
             return reason, (PublicStatus.NEEDS_INFO, arrived, "Send {missing} more to the same address before {expires}.")
         return reason, (PublicStatus.ON_HOLD, arrived, "The quote has ended: contact us for a new quote or a refund.")
-    if facts.outcome == "returned":
+    if facts.outcome == "returned" and reason != "refund_failed":
         return "returned", _RETURNED
     return reason, _HELD.get(reason, _OTHER_HOLD)

@@ -15,19 +15,19 @@ from gateway.db.session import transaction
 from gateway.ledger.post import Entry, Transfer, post
 from gateway.money import Money
 from gateway.orders.advance import Move, UnknownOrder, Verdict, advance
-from gateway.orders.postings import TEMPLATES
+from gateway.orders.postings import OWN, TEMPLATES
 from gateway.orders.states import ECHOES, TABLE, E, P, S
 from tests.factories import NOW, USDC, make_orders
 
 DUE = Money(10_000_000, USDC)
-DATA = {"funds": "10000000", "unallocated": "0", "units": "10000000", "adapter": "fake"}
+DATA = {"funds": "10000000", "unallocated": "0", "units": "10000000", "adapter": "fake", "wallet": "wallet:31337"}
 
 
 async def put(engine, order, state):
     """Set an order's state behind advance()'s back, with money in each of its accounts."""
     async with transaction(engine) as connection:
         own = f"order:{order.order_id}"
-        transfers = tuple(Transfer("chain:31337", f"{own}:{name}", DUE) for name in ("funds", "payout", "refund"))
+        transfers = tuple(Transfer("chain:31337", f"{own}:{name}", DUE) for name in OWN)
         await post(connection, entries=[Entry(f"test:{order.order_id}", "test", transfers)], now=NOW)
         await connection.execute(
             text("UPDATE orders SET state = :state WHERE id = :id"), {"state": state, "id": order.order_id}
@@ -56,7 +56,7 @@ async def test_every_state_and_event_does_what_the_table_says(engine):
     for order, (state, _) in zip(orders, pairs, strict=True):
         await put(engine, order, state)
     moves = [
-        Move(order_id=order.order_id, event=event, cause="c", data=DATA)
+        Move(order_id=order.order_id, event=event, cause="c", data=DATA | {"from_order": order.order_id})
         for order, (_, event) in zip(orders, pairs, strict=True)
     ]
     before = {table: await count(engine, table) for table in ("order_events", "outbox", "journal", "incidents")}

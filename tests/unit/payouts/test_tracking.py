@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.money import Asset, Money
 from gateway.orders.states import S
-from gateway.payouts.tracking import Facts, Holder, PublicStatus, progress
+from gateway.payouts.tracking import Facts, Holder, PublicStatus, RefundView, progress
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 USDC, KES = Asset("USDC@1", 6), Asset("KES", 2)
@@ -25,17 +25,32 @@ FACTS = Facts(
     recipient="Wanjiku {missing} Kamau",
     receive=Money(124_900, KES),
 )
+REFUND = RefundView(
+    id="ref_1",
+    of="funds",
+    amount=Money(9_000_000, USDC),
+    address="0x70997970C51812dc3A010C7d01b50e0d17dc79C8",
+    outcome="pending",
+    note=None,
+    tx_hash=None,
+    created_at=NOW,
+)
+HASH = "0x" + "ab" * 32
+refunds = st.sampled_from([None, REFUND, replace(REFUND, tx_hash=HASH), replace(REFUND, outcome="failed")])
 outcomes = st.sampled_from([None, "sending", "pending", "available", "unknown", "paid", "failed", "returned"])
-reasons = st.sampled_from([None, "underpaid", "late", "recipient_refused", "rail_unavailable", "something new"])
+reasons = st.sampled_from(
+    [None, "underpaid", "late", "refund_failed", "recipient_refused", "rail_unavailable", "something new"]
+)
 
 
-@given(st.sampled_from(S), outcomes, reasons, st.integers(-1, 1))
-def test_every_case_has_a_sentence_a_next_step_and_a_holder(state, outcome, reason, minutes):
-    facts = replace(FACTS, state=state, outcome=outcome, hold_reason=reason)
+@given(st.sampled_from(S), outcomes, reasons, refunds, st.integers(-1, 1))
+def test_every_case_has_a_sentence_a_next_step_and_a_holder(state, outcome, reason, refund, minutes):
+    facts = replace(FACTS, state=state, outcome=outcome, hold_reason=reason, refund=refund)
     shown = progress(facts, now=facts.expires_at + timedelta(minutes=minutes))
     assert shown.sentence
     assert shown.next_step
     assert "{due}" not in shown.sentence + shown.next_step
+    assert "None" not in shown.sentence + shown.next_step
 
 
 @pytest.mark.parametrize(
@@ -53,6 +68,10 @@ def test_every_case_has_a_sentence_a_next_step_and_a_holder(state, outcome, reas
         (S.HELD, None, "late", PublicStatus.ON_HOLD, Holder.GATEWAY),
         (S.HELD, "failed", "recipient_refused", PublicStatus.NEEDS_INFO, Holder.GATEWAY),
         (S.HELD, "returned", "recipient_refused", PublicStatus.RETURNED, Holder.GATEWAY),
+        (S.HELD, None, "refund_failed", PublicStatus.ON_HOLD, Holder.GATEWAY),
+        (S.HELD, "returned", "refund_failed", PublicStatus.ON_HOLD, Holder.GATEWAY),
+        (S.REFUNDING, None, None, PublicStatus.REFUNDING, Holder.GATEWAY),
+        (S.REFUNDED, None, None, PublicStatus.REFUNDED, Holder.SENDER),
     ],
 )
 def test_the_status_of_each_case(state, outcome, reason, status, holder):
@@ -70,3 +89,14 @@ def test_a_short_deposit_asks_for_the_rest_only_while_the_quote_holds():
 
 def test_what_a_stranger_wrote_is_not_a_template():
     assert "Wanjiku {missing} Kamau" in progress(replace(FACTS, state=S.PAID), now=NOW).sentence
+
+
+def test_a_refund_says_how_much_goes_where_and_in_which_transaction():
+    facts = replace(FACTS, state=S.REFUNDING, refund=REFUND)
+    ordered = progress(facts, now=NOW)
+    assert ordered.sentence == f"We are sending 9.000000 USDC back to {REFUND.address}."
+    sent = progress(replace(facts, refund=replace(REFUND, tx_hash=HASH)), now=NOW)
+    assert HASH in sent.next_step
+    final = progress(replace(facts, state=S.REFUNDED, refund=replace(REFUND, tx_hash=HASH)), now=NOW)
+    assert final.sentence == f"9.000000 USDC were sent back to {REFUND.address}."
+    assert HASH in final.next_step
