@@ -13,6 +13,7 @@ from gateway.api.schemas import (
     QuoteOut,
     RateOut,
     ReceiveOut,
+    RefundOut,
     SendOut,
     TransferOut,
 )
@@ -111,6 +112,20 @@ def order_document(order: OrderView, *, offer: Offer, public_url: str) -> OrderO
         rail_receipt=order.receipt,
         tracking_url=f"{public_url}/t/{order.tracking_token}",
         refund_address=order.refund_address,
+        refunds=[
+            RefundOut(
+                id=refund.id,
+                of=refund.of,
+                asset=refund.amount.asset.symbol,
+                amount=refund.amount.decimal(),
+                address=refund.address,
+                status=refund.outcome,
+                note=refund.note,
+                tx_hash=refund.tx_hash,
+                created_at=refund.created_at,
+            )
+            for refund in order.refunds
+        ],
         reference=order.reference,
         metadata=dict(order.details),
         created_at=order.created_at,

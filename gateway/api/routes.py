@@ -5,16 +5,19 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Security
 from fastapi.responses import JSONResponse
-from fastapi.security import OAuth2
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.api.access import TOKEN_PATH, access_router, bearer
+from gateway.api.access import access_router, bearer
 from gateway.api.bodies import BodyLimit
 from gateway.api.callbacks import callback_router
+from gateway.api.conventions import IDEMPOTENCY_KEY, SCHEME, answer_once
 from gateway.api.documents import corridors_document, order_document, quote_document
 from gateway.api.headers import ClosedByDefault
 from gateway.api.health import health_router
+from gateway.api.metrics import metrics_router
 from gateway.api.problems import install_problems
+from gateway.api.refunds import refunds_router
+from gateway.api.requotes import requotes_router
 from gateway.api.schemas import CorridorsOut, OrderBody, OrderOut, QuoteBody, QuoteOut
 from gateway.api.services import ApiServices
 from gateway.db.session import transaction
@@ -22,29 +25,10 @@ from gateway.errors import Refusal
 from gateway.offramp import Method
 from gateway.orders.accept import Acceptance, QuoteNotFound, accept_quote
 from gateway.orders.recipients import Recipient, read_recipient
-from gateway.partners.idempotency import KEY_MOST, Answer, check_key, once
+from gateway.partners.idempotency import Answer
 from gateway.partners.tokens import Claims
 from gateway.payouts.queries import order_view
 from gateway.pricing.quotes import QuoteRequest, QuoteView, find_quote, make_quote
-
-# Only describes: `bearer` asks for the token.
-_SCHEME = OAuth2(
-    flows={"clientCredentials": {"tokenUrl": TOKEN_PATH, "scopes": {}}},
-    scheme_name="ClientCredentials",
-    description=f"Send the access token from POST {TOKEN_PATH} as Authorization: Bearer.",
-    auto_error=False,
-)
-_IDEMPOTENCY_KEY = {
-    "parameters": [
-        {
-            "name": "Idempotency-Key",
-            "in": "header",
-            "required": True,
-            "description": "A text of your own: new for each order, the same when you repeat one.",
-            "schema": {"type": "string", "minLength": 1, "maxLength": KEY_MOST},
-        }
-    ]
-}
 
 
 class OrderNotFound(Refusal):
@@ -60,8 +44,11 @@ def install(app: FastAPI, services: ApiServices) -> None:
     """Add the API to an application."""
     app.include_router(access_router(services))
     app.include_router(orders_router(services))
+    app.include_router(refunds_router(services))
+    app.include_router(requotes_router(services))
     app.include_router(callback_router(services))
     app.include_router(health_router(services))
+    app.include_router(metrics_router(services))
     install_problems(app)
     app.router.redirect_slashes = False  # a redirect goes where the Host header says, and takes the token along
     app.add_middleware(BodyLimit)
@@ -70,7 +57,7 @@ def install(app: FastAPI, services: ApiServices) -> None:
 
 def orders_router(services: ApiServices) -> APIRouter:
     """What can be paid, quotes and orders."""
-    router = APIRouter(prefix="/v1", tags=["orders"], dependencies=[Security(_SCHEME)])
+    router = APIRouter(prefix="/v1", tags=["orders"], dependencies=[Security(SCHEME)])
     partner = Annotated[Claims, Depends(bearer(services))]
 
     @router.get("/corridors")
@@ -95,21 +82,11 @@ def orders_router(services: ApiServices) -> APIRouter:
             quote = await make_quote(connection, request=request, offer=services.offer, now=services.clock())
         return quote_document(quote)
 
-    @router.post("/orders", status_code=201, response_model=OrderOut, openapi_extra=_IDEMPOTENCY_KEY)
+    @router.post("/orders", status_code=201, response_model=OrderOut, openapi_extra=IDEMPOTENCY_KEY)
     async def post_order(request: Request, body: OrderBody, claims: partner) -> JSONResponse:
         """Accept a quote. Sent again with its Idempotency-Key it gives the same answer, with Idempotency-Replayed: true."""
-        key = check_key(request.headers.getlist("Idempotency-Key"))
-        async with transaction(services.engine) as connection:
-            answer = await once(
-                connection,
-                partner_id=claims.partner_id,
-                key=key,
-                request=b"POST /v1/orders\n" + await request.body(),
-                act=partial(_accept, services, connection, partner_id=claims.partner_id, body=body),
-                now=services.clock(),
-            )
-        headers = {"Idempotency-Replayed": "true"} if answer.replayed else {}
-        return JSONResponse(answer.body, status_code=answer.status, headers=headers)
+        act = partial(_accept, services, partner_id=claims.partner_id, body=body)
+        return await answer_once(services, request, partner_id=claims.partner_id, act=act)
 
     @router.get("/orders/{order_id}")
     async def get_order(order_id: str, claims: partner) -> OrderOut:

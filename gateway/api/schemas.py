@@ -189,6 +189,18 @@ class TransferOut(BaseModel):
     block_number: int
 
 
+class RefundOut(AmountOut):
+    """Money that goes back, or went. `of`: funds, what arrived for the order; unallocated, what arrived beyond."""
+
+    id: str
+    of: str
+    address: str
+    status: str
+    note: str | None
+    tx_hash: str | None
+    created_at: datetime
+
+
 class OrderOut(BaseModel):
     """An order and where its money is."""
 
@@ -210,6 +222,7 @@ class OrderOut(BaseModel):
     rail_receipt: str | None
     tracking_url: str
     refund_address: str | None
+    refunds: list[RefundOut]
     reference: str | None
     metadata: dict[str, Any]
     created_at: datetime

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from gateway.chain.terms import ChainTerms
 from gateway.clock import Clock
 from gateway.partners.tokens import TokenIssuer, TokenVerifier
 from gateway.payouts.addresses import CallbackAddresses
 from gateway.payouts.rails import Rails
 from gateway.pricing.offer import Offer
+from gateway.refunds.wallets import NO_WALLETS, Wallets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,3 +30,9 @@ class ApiServices:
     verifier: TokenVerifier
     public_url: str
     clock: Clock
+    wallets: Wallets = NO_WALLETS
+    """Who sends money back, on which chains."""
+    chains: tuple[ChainTerms, ...] = ()
+    """The watched chains, in the order of the configuration."""
+    metrics_token: str | None = field(default=None, repr=False)
+    """What a scraper of /metrics shows; None: only this machine may ask."""

@@ -11,10 +11,12 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from gateway.web import errors
+from gateway.web.console.routes import console_routes
 from gateway.web.forms import Choices
 from gateway.web.guards import Front
 from gateway.web.pages import Pages
 from gateway.web.reader import Reader
+from gateway.web.sender import SenderDesk
 from gateway.web.sending import Sending
 from gateway.web.services import WebServices
 from gateway.web.tracker import Tracker
@@ -32,6 +34,7 @@ def install(app: FastAPI, services: WebServices) -> None:
     pages = Pages(reader=Reader())
     sending = Sending(services=services, pages=pages, choices=Choices.of(services.offer))
     tracker = Tracker(services=services, pages=pages)
+    sender = SenderDesk(tracker=tracker)
     routes = [
         Route("/", sending.blank, methods=["GET"]),
         Route("/", sending.edit, methods=["POST"]),
@@ -42,7 +45,12 @@ def install(app: FastAPI, services: WebServices) -> None:
         Route("/orders", _beginning, methods=["GET"]),
         Route("/t/{tracking_token}", tracker.page, methods=["GET"]),
         Route("/t/{tracking_token}/status", tracker.live, methods=["GET"]),
+        Route("/t/{tracking_token}/consent", sender.agree, methods=["POST"]),
+        Route("/t/{tracking_token}/refund", sender.ask_address, methods=["GET"]),
+        Route("/t/{tracking_token}/refund", sender.give_address, methods=["POST"]),
+        Route("/t/{tracking_token}/proof", sender.prove, methods=["POST"]),
         Route("/robots.txt", _robots, methods=["GET"]),
+        *console_routes(services=services, pages=pages),
         pages.static_files(),
     ]
     site = Starlette(routes=routes, middleware=[Middleware(GZipMiddleware)], exception_handlers=errors.handlers(pages))

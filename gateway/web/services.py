@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from gateway.chain.ownership import Contracts
+from gateway.chain.terms import ChainTerms
 from gateway.clock import Clock
+from gateway.desk.unmatched import DeskRules
 from gateway.pricing.offer import Offer
+from gateway.refunds.wallets import NO_WALLETS, Wallets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,3 +26,10 @@ class WebServices:
     public_url: str
     """Scheme, host and port under which people reach the pages."""
     clock: Clock
+    chains: tuple[ChainTerms, ...] = ()
+    """The watched chains, in the order of the configuration."""
+    desk: DeskRules = field(default_factory=DeskRules)
+    wallets: Wallets = NO_WALLETS
+    """What refunds are paid from."""
+    contracts: Contracts = field(default_factory=Contracts)
+    """Asks senders' wallets that are contracts what they signed."""

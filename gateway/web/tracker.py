@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.db.session import transaction
+from gateway.desk.matters import Matters, matters_of
 from gateway.money import Money
 from gateway.orders.recipients import masked_name
 from gateway.payouts.queries import order_view
@@ -34,35 +35,42 @@ class Tracker:
 
     async def page(self, request: Request) -> Response:
         """The whole page."""
-        view = await self._view(request)
-        context = self._context(view)
-        return self.pages.answer("track.html", tag=_tag(view, context["due"]), **context)
+        view, matters = await self._look(request)
+        context = self._context(view, matters)
+        return self.pages.answer("track.html", tag=_tag(view, context["due"], matters), **context)
 
     async def live(self, request: Request) -> Response:
         """The part of the page that changes; 304 while it hasn't, which costs a slow link almost nothing."""
-        view = await self._view(request)
-        context = self._context(view)
-        tag = _tag(view, context["due"])
+        view, matters = await self._look(request)
+        context = self._context(view, matters)
+        tag = _tag(view, context["due"], matters)
         if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers={"ETag": tag})
         return self.pages.answer("journey.html", headers={"ETag": tag}, **context)
 
-    async def _view(self, request: Request) -> OrderView:
-        tracking_token = request.path_params["tracking_token"]
+    async def view(self, request: Request) -> OrderView:
+        """The order whose link was followed. Raises HTTPException: 404."""
+        view, _ = await self._look(request)
+        return view
+
+    async def _look(self, request: Request) -> tuple[OrderView, Matters]:
+        tracking_token, now = request.path_params["tracking_token"], self.services.clock()
         if TRACKING_TOKEN.fullmatch(tracking_token):
             async with transaction(self.services.engine) as connection:
-                view = await order_view(connection, now=self.services.clock(), tracking_token=tracking_token)
-            if view is not None:
-                return view
+                view = await order_view(connection, now=now, tracking_token=tracking_token)
+                if view is not None:
+                    offer = self.services.offer
+                    return view, await matters_of(connection, order_id=view.id, offer=offer, now=now)
         raise HTTPException(404)
 
-    def _context(self, view: OrderView) -> dict[str, Any]:
+    def _context(self, view: OrderView, matters: Matters) -> dict[str, Any]:
         now = self.services.clock()
         due, token = journey.to_pay(view, now=now), self._token(view)
         uri = token.payment_uri(to=view.deposit_address, amount=due) if token and due else None
         place = journey.PLACES[view.progress.status]
         return {
             "view": view,
+            "matters": matters,
             "name": masked_name(view.recipient_name),
             "sentence": self.pages.reader.say(view.progress.sentence),
             "next_step": self.pages.reader.say(view.progress.next_step),
@@ -85,6 +93,6 @@ class Tracker:
         return next(matching, None)
 
 
-def _tag(view: OrderView, due: Money | None) -> str:
+def _tag(view: OrderView, due: Money | None, matters: Matters) -> str:
     """Changes when the page's contents do. Weak, because compression on the way makes it so."""
-    return f'W/"{hashlib.sha256(repr((view, due)).encode()).hexdigest()[:32]}"'
+    return f'W/"{hashlib.sha256(repr((view, due, matters)).encode()).hexdigest()[:32]}"'

@@ -18,9 +18,11 @@ from fastapi import FastAPI
 from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from gateway.chain.ownership import Contracts
 from gateway.config import Settings
 from gateway.config.settings import Server
 from gateway.db.session import make_engine, transaction
+from gateway.desk.unmatched import DeskRules
 from gateway.ledger.post import register_assets
 from gateway.main import Gateway, make_app
 from gateway.money import Money
@@ -31,6 +33,7 @@ from gateway.payouts.addresses import CallbackAddresses
 from gateway.payouts.rails import Rails
 from gateway.pricing.models import RateObservation
 from gateway.pricing.offer import Offer, PricingRules, Terms, Token
+from gateway.refunds.wallets import NO_WALLETS
 from tests.factories import FACTORIES, KES, NOW, USDC, USDT, FakeRail
 
 URL = "https://pay.example"
@@ -115,6 +118,9 @@ class Desk:
             addresses=CallbackAddresses(public_url=URL, key=bytes(32)),
             issuer=issuer,
             verifier=TokenVerifier(public_keys=issuer.public_keys(), issuer=URL, audience=URL),
+            wallets=NO_WALLETS,
+            desk=DeskRules(),
+            contracts=Contracts(),
             clock=lambda: self.now,
         )
         self.app = make_app(self.gateway)

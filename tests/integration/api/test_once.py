@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from gateway.api import routes
+from gateway.api import conventions
 from gateway.db.session import transaction
 from tests.integration.api.desk import JSON, RECIPIENT, TTL, Desk, Partner, problem
 
@@ -190,7 +190,7 @@ async def test_an_answer_lost_after_the_commit_is_found_again_under_its_key(
 ) -> None:
     quote_id = await desk.quoted(partner)
     with monkeypatch.context() as patch:
-        patch.setattr(routes, "transaction", cut_after_commit)
+        patch.setattr(conventions, "transaction", cut_after_commit)
         problem(await desk.order(partner, "lost", quote_id), 503, "unavailable")
     again = await desk.order(partner, "lost", quote_id)
     assert (again.status_code, again.headers["idempotency-replayed"]) == (201, "true")

@@ -67,6 +67,7 @@ async def test_an_order_says_where_to_send_what_until_when(desk: Desk, partner: 
         "rail_receipt": None,
         "tracking_url": f"{URL}/t/{row.tracking_token}",
         "refund_address": None,
+        "refunds": [],
         "reference": "INV-7",
         "metadata": {"till": "3"},
         "created_at": "2026-11-22T12:00:00Z",

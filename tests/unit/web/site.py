@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
+from gateway.desk.matters import NOTHING, Matters
 from gateway.money import Asset, Money, MoneyError, Rate
 from gateway.offramp import Method
 from gateway.orders.recipients import masked_name
@@ -148,6 +149,7 @@ class Site:
     engine: FakeEngine = field(default_factory=FakeEngine)
     now: datetime = NOW
     view: OrderView | None = None
+    matters: Matters = NOTHING
     asked: list[Any] = field(default_factory=list)
     app: FastAPI = field(default_factory=FastAPI)
 
@@ -164,7 +166,7 @@ class Site:
     def forget(self) -> None:
         """As new, but for the templates, which take longest to load."""
         self.engine.committed = self.engine.undone = 0
-        self.now, self.view = NOW, None
+        self.now, self.view, self.matters = NOW, None, NOTHING
         self.asked.clear()
 
     def open(self) -> httpx.AsyncClient:
@@ -174,6 +176,10 @@ class Site:
     async def order_view(self, _connection: object, *, now: datetime, tracking_token: str) -> OrderView | None:
         self.asked.append((now, tracking_token))
         return self.view if self.view and tracking_token == self.view.tracking_token else None
+
+    async def matters_of(self, _connection: object, *, order_id: str, offer: Offer, now: datetime) -> Matters:
+        assert (self.view and self.view.id, offer, now) == (order_id, self.offer, self.now)
+        return self.matters
 
     async def make_quote(self, _connection: object, *, request: QuoteRequest, offer: Offer, now: datetime) -> QuoteView:
         """At 129.20 KES for a coin, by the real arithmetic."""
