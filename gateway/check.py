@@ -9,6 +9,7 @@ import psycopg
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.chain.check import check_chain
+from gateway.chain.registry import unknown_tokens
 from gateway.clock import system_clock
 from gateway.config import ConfigError, Settings
 from gateway.db.embedded import EmbeddedPostgresError
@@ -46,7 +47,10 @@ async def _check_parts(settings: Settings, *, data: Path, url: str, progress: Ca
         problems += str(error).splitlines()
     for number, chain in enumerate(settings.chains):
         progress(f"chain {chain.name} …")
-        problems += [f"chains[{number}]: {problem}" for problem in await check_chain(chain_terms(chain))]
+        terms = chain_terms(chain)
+        for warning in unknown_tokens(terms):
+            progress(f"  note: {warning}")
+        problems += [f"chains[{number}]: {problem}" for problem in await check_chain(terms)]
     try:
         sources = make_sources(settings)
     except ConfigError as error:

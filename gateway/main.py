@@ -22,17 +22,18 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.api.routes import install as install_api
 from gateway.api.services import ApiServices
-from gateway.chain.rpc import connect
+from gateway.chain.ownership import Contracts
 from gateway.chain.terms import ChainTerms
-from gateway.chain.watcher import Watcher
-from gateway.chain.wire import NodeFault
+from gateway.chains import sending_loops, watch_loops
 from gateway.clock import Clock, system_clock
 from gateway.config import ConfigError, Settings, secret_file
 from gateway.db.embedded import Server, start
 from gateway.db.migrate import migrate
 from gateway.db.session import make_engine, transaction
+from gateway.desk.unmatched import DeskRules
 from gateway.ledger.post import register_assets
 from gateway.orders.deadlines import expire_orders
+from gateway.orders.frozen import hold_frozen_orders
 from gateway.orders.funding import book_deposits
 from gateway.partners.tokens import TokenIssuer, TokenVerifier, new_key_pem
 from gateway.payouts.addresses import CallbackAddresses
@@ -43,9 +44,19 @@ from gateway.payouts.rails import Rails
 from gateway.pricing.offer import Offer
 from gateway.pricing.refresh import refresh_rates
 from gateway.pricing.sources import RateSource
+from gateway.refunds.wallets import Wallets
 from gateway.web.routes import install as install_web
 from gateway.web.services import WebServices
-from gateway.wiring import chain_terms, make_factories, make_offer, make_rails, make_sources, refuse_what_is_not_built
+from gateway.wiring import (
+    chain_terms,
+    least_deposits,
+    make_factories,
+    make_offer,
+    make_rails,
+    make_sources,
+    make_wallets,
+    refuse_what_is_not_built,
+)
 from gateway.worker.loops import Loop, Worker
 
 log = structlog.get_logger()
@@ -70,6 +81,9 @@ class Gateway:
     addresses: CallbackAddresses
     issuer: TokenIssuer
     verifier: TokenVerifier
+    wallets: Wallets
+    desk: DeskRules
+    contracts: Contracts
     clock: Clock
 
 
@@ -111,6 +125,9 @@ async def open_gateway(
         engine = make_engine(database_url)
         stack.push_async_callback(engine.dispose)
         offer = make_offer(settings, rails)
+        chains = tuple(chain_terms(chain) for chain in settings.chains)
+        contracts = Contracts(chains)
+        stack.push_async_callback(contracts.close)
         async with transaction(engine) as connection:
             tokens = (token.asset for token in offer.tokens.values())
             await register_assets(connection, assets=[*tokens, *(terms.currency for terms in offer.corridors.values())])
@@ -120,12 +137,15 @@ async def open_gateway(
             engine=engine,
             rails=rails,
             offer=offer,
-            chains=tuple(chain_terms(chain) for chain in settings.chains),
+            chains=chains,
             factories=make_factories(settings),
             sources=make_sources(settings),
             addresses=addresses,
             issuer=issuer,
             verifier=TokenVerifier(public_keys=issuer.public_keys(), issuer=public_url, audience=public_url),
+            wallets=make_wallets(settings),
+            desk=DeskRules.of(chains=chains, offer=offer, least=least_deposits(settings)),
+            contracts=contracts,
             clock=clock,
         )
 
@@ -141,8 +161,13 @@ def make_app(gateway: Gateway) -> FastAPI:
             factories=gateway.factories,
             public_url=gateway.settings.server.public_url,
             clock=gateway.clock,
+            chains=gateway.chains,
+            desk=gateway.desk,
+            wallets=gateway.wallets,
+            contracts=gateway.contracts,
         ),
     )
+    metrics_token = gateway.settings.server.metrics_token
     install_api(
         app,
         ApiServices(
@@ -155,24 +180,24 @@ def make_app(gateway: Gateway) -> FastAPI:
             verifier=gateway.verifier,
             public_url=gateway.settings.server.public_url,
             clock=gateway.clock,
+            wallets=gateway.wallets,
+            chains=gateway.chains,
+            metrics_token=metrics_token.get_secret_value() if metrics_token else None,
         ),
     )
     return app
 
 
 def make_worker(gateway: Gateway, *, only: frozenset[str] = frozenset()) -> Worker:
-    """The loops: all of them, or the groups named: chains, rates, orders, payouts."""
+    """The loops: all of them, or the groups named: chains, keys, rates, orders, payouts."""
     engine, rails, clock = gateway.engine, gateway.rails, gateway.clock
-    least = {
-        chain.asset(token=token).code: chain.least(token=token)
-        for chain in gateway.settings.chains
-        for token in chain.tokens
-    }
     groups: dict[str, list[Loop]] = {
-        "chains": [_chain_loop(gateway, terms) for terms in gateway.chains],
+        "chains": watch_loops(gateway.settings, engine=engine, clock=clock, wallets=gateway.wallets),
+        "keys": sending_loops(gateway.settings, engine=engine, clock=clock, wallets=gateway.wallets),
         "rates": [_rates_loop(gateway)],
         "orders": [
-            Loop("deposits", lambda: book_deposits(engine, least=least, now=clock())),
+            Loop("deposits", lambda: book_deposits(engine, least=gateway.desk.least, now=clock())),
+            Loop("frozen", lambda: hold_frozen_orders(engine, now=clock())),
             Loop("deadlines", lambda: expire_orders(engine, now=clock())),
         ],
         "payouts": [
@@ -186,20 +211,6 @@ def make_worker(gateway: Gateway, *, only: frozenset[str] = frozenset()) -> Work
         raise ConfigError([("--only", f"{', '.join(sorted(unknown))}: no such group; there are: {', '.join(groups)}")])
     loops = [loop for name, group in groups.items() if not only or name in only for loop in group]
     return Worker(loops=tuple(loops), database_url=gateway.database_url)
-
-
-def _chain_loop(gateway: Gateway, terms: ChainTerms) -> Loop:
-    watchers: list[Watcher] = []
-
-    async def step() -> int:
-        if not watchers:
-            # web3 takes a second to import: in a thread, so that pages and API answer meanwhile.
-            node = await asyncio.to_thread(connect, terms.rpc[0])
-            watchers.append(Watcher(terms=terms, node=node, engine=gateway.engine, clock=gateway.clock))
-        return int((await watchers[0].step()).more)
-
-    idle = timedelta(seconds=terms.poll_s)
-    return Loop(f"chain:{terms.name}", step, idle=idle, wakes=False, foreseen=(NodeFault,))
 
 
 def _rates_loop(gateway: Gateway) -> Loop:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
+from fractions import Fraction
 from importlib.metadata import entry_points
+from pathlib import Path
+
+from eth_utils.address import to_checksum_address
 
 from gateway.chain.forwarders import factory_address
+from gateway.chain.signer import BadKeystore, KeystoreSigner, address_of, open_keystore
+from gateway.chain.sweeper import SweepRules
 from gateway.chain.terms import ChainTerms, Checkpoint, Depth, FinalizedTag
 from gateway.clock import Clock
-from gateway.config import Chain, ConfigError, Settings
+from gateway.config import Chain, ConfigError, KeyFile, Settings
 from gateway.money import Money
 from gateway.offramp import AdapterContext, AdapterFactory, BadSettings, Corridor
 from gateway.payouts.addresses import CallbackAddresses, Callee
@@ -17,6 +23,7 @@ from gateway.payouts.rails import Rails
 from gateway.pricing.kinds import SourceSettings, make_source
 from gateway.pricing.offer import Offer, PricingRules, Terms, Token
 from gateway.pricing.sources import RateSource
+from gateway.refunds.wallets import Coin, Wallet, Wallets
 
 ADAPTERS = "lastmile.adapters"
 """The entry points under which adapters arrive."""
@@ -24,15 +31,9 @@ ADAPTERS = "lastmile.adapters"
 
 def refuse_what_is_not_built(settings: Settings) -> None:
     """Settings that promise a safety which this version doesn't have are refused, not ignored. Raises `ConfigError`."""
-    problems = [
-        (f"chains[{number}].quorum", "this version asks one node per chain, the first rpc url; give 1")
-        for number, chain in enumerate(settings.chains)
-        if chain.quorum > 1
-    ]
     if settings.pricing.exposure_cap is not None:
-        problems.append(("pricing.exposure_cap", "this version credits nothing before finality; leave it out"))
-    if problems:
-        raise ConfigError(problems)
+        sentence = "this version credits nothing before finality; leave it out"
+        raise ConfigError([("pricing.exposure_cap", sentence)])
 
 
 def make_rails(settings: Settings, *, addresses: CallbackAddresses, clock: Clock) -> Rails:
@@ -170,3 +171,72 @@ def make_factories(settings: Settings) -> dict[int, str]:
     if problems:
         raise ConfigError(problems)
     return factories
+
+
+def least_deposits(settings: Settings) -> dict[str, Money]:
+    """The smallest amount of each coin that counts as a deposit, by asset code."""
+    return {chain.asset(token=token).code: chain.least(token=token) for chain in settings.chains for token in chain.tokens}
+
+
+def make_wallets(settings: Settings) -> Wallets:
+    """What goes back, from where, and where nothing may go. Opens no key. Raises `ConfigError`."""
+    keys = _addresses(settings)
+    by_chain = {
+        chain.chain_id: Wallet(
+            chain_id=chain.chain_id,
+            address=keys[chain.refunds.keystore],
+            treasury=to_checksum_address(chain.treasury),
+            coins={
+                chain.asset(token=token).code: Coin(
+                    asset=chain.asset(token=token),
+                    contract=to_checksum_address(token.address),
+                    per_day=chain.refund_per_day(token=token),
+                )
+                for token in chain.tokens
+                if token.refund_per_day is not None
+            },
+        )
+        for chain in settings.chains
+        if chain.refunds is not None
+    }
+    ours = [
+        *(chain.treasury for chain in settings.chains),
+        *(token.address for chain in settings.chains for token in chain.tokens),
+        *keys.values(),
+        *make_factories(settings).values(),
+    ]
+    return Wallets(by_chain=by_chain, ours=frozenset(address.lower() for address in ours))
+
+
+def _addresses(settings: Settings) -> dict[Path, str]:
+    """The account of every keystore. Raises `ConfigError`."""
+    problems = []
+    found = {}
+    for number, chain in enumerate(settings.chains):
+        for name, wallet in (("sweep", chain.sweep), ("refunds", chain.refunds)):
+            if wallet is None:
+                continue
+            try:
+                found[wallet.keystore] = address_of(path=wallet.keystore)
+            except BadKeystore as error:
+                problems.append((f"chains[{number}].{name}.keystore", str(error)))
+    if problems:
+        raise ConfigError(problems)
+    return found
+
+
+def open_signer(wallet: KeyFile) -> KeystoreSigner:
+    """The key of a wallet in the settings; takes a second: call it in a thread. Raises `BadKeystore`."""
+    return open_keystore(path=wallet.keystore, password=wallet.password.get_secret_value())
+
+
+def sweep_rules(chain: Chain) -> SweepRules:
+    """When a chain's coins are swept, and by whose gas. The chain has a [chains.sweep] table. Raises `BadKeystore`."""
+    assert chain.sweep is not None
+    return SweepRules(
+        sender=address_of(path=chain.sweep.keystore),
+        worth={token.address.lower(): Fraction(1) for token in chain.tokens if token.peg == "USD"},
+        native_usd=Fraction(chain.sweep.native_usd),
+        cost_most_bps=chain.sweep.cost_most_bps,
+        every_s=chain.sweep.every_s,
+    )

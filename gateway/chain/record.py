@@ -50,39 +50,67 @@ SET number = :number, hash = :hash, finalized_number = :final_number, finalized_
 WHERE chain_id = :chain_id AND number = :was_number AND hash = :was_hash AND finalized_number = :was_final
 AND halted IS NULL
 """)
+# One statement, because each costs a way to the server and back. All of it does nothing unless the cursor moves.
+_ADVANCE = text("""
+WITH moved AS (
+    UPDATE chain_cursors
+    SET number = :number, hash = :hash, finalized_number = :final_number, finalized_hash = :final_hash, updated_at = :now
+    WHERE chain_id = :chain_id AND number = :was_number AND hash = :was_hash AND finalized_number = :was_final
+    AND halted IS NULL
+    RETURNING chain_id
+), kept AS (
+    INSERT INTO chain_blocks (chain_id, number, hash, parent_hash, time)
+    SELECT moved.chain_id, b.number, b.hash, b.parent_hash, b.time
+    FROM moved, unnest(CAST(:numbers AS bigint[]), CAST(:hashes AS text[]), CAST(:parent_hashes AS text[]),
+        CAST(:times AS timestamptz[])) AS b (number, hash, parent_hash, time)
+    WHERE b.number >= :final_number
+), forgotten AS (
+    DELETE FROM chain_blocks USING moved
+    WHERE chain_blocks.chain_id = moved.chain_id AND chain_blocks.number < :final_number
+), settled AS (
+    UPDATE deposits SET status = 'final', updated_at = :now FROM moved
+    WHERE deposits.chain_id = moved.chain_id AND status = 'seen' AND block_number <= :final_number
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM settled) FROM moved
+""")
 _HALT = text("""
 UPDATE chain_cursors SET halted = :why, updated_at = :now
 WHERE chain_id = :chain_id AND number = :was_number AND hash = :was_hash AND finalized_number = :was_final
 AND halted IS NULL
 """)
-_FORGET_BELOW = text("DELETE FROM chain_blocks WHERE chain_id = :chain_id AND number < :number")
 _FORGET_ABOVE = text("DELETE FROM chain_blocks WHERE chain_id = :chain_id AND number > :number")
 
 # A log whose transaction was mined again has its old identity. It may only change whose or how much it is after the orders
 # took note that it was gone; else the old order would wait for ever for what has become another's.
+# One that was booked as final and vanished (`gateway.chain.resume`) keeps its status: it has been credited already.
+# Columns come as one text each, a value per line: an array's values would be quoted one by one, which took half of the time.
 _PUT_DEPOSITS = text("""
 INSERT INTO deposits (chain_id, tx_hash, log_index, block_number, block_hash, block_time, asset, sender, address, units,
     status, seen_at, updated_at)
 SELECT :chain_id, d.tx_hash, d.log_index, d.block_number, d.block_hash, d.block_time, d.asset, d.sender, d.address, d.units,
-    'seen', :now, :now
-FROM unnest(CAST(:tx_hash AS text[]), CAST(:log_index AS integer[]), CAST(:block_number AS bigint[]),
-    CAST(:block_hash AS text[]), CAST(:block_time AS timestamptz[]), CAST(:asset AS text[]), CAST(:sender AS text[]),
-    CAST(:address AS text[]), CAST(CAST(:units AS text[]) AS numeric[]))
+    CASE WHEN d.block_number <= :final THEN 'final' ELSE 'seen' END, :now, :now
+FROM unnest(string_to_array(:tx_hash, E'\\n'), CAST(string_to_array(:log_index, E'\\n') AS integer[]),
+    CAST(string_to_array(:block_number, E'\\n') AS bigint[]), string_to_array(:block_hash, E'\\n'),
+    CAST(string_to_array(:block_time, E'\\n') AS timestamptz[]), string_to_array(:asset, E'\\n'),
+    string_to_array(:sender, E'\\n'), string_to_array(:address, E'\\n'),
+    CAST(string_to_array(:units, E'\\n') AS numeric[]))
     AS d (tx_hash, log_index, block_number, block_hash, block_time, asset, sender, address, units)
 ON CONFLICT (chain_id, tx_hash, log_index) DO UPDATE
 SET block_number = excluded.block_number, block_hash = excluded.block_hash, block_time = excluded.block_time,
     asset = excluded.asset, sender = excluded.sender, address = excluded.address, units = excluded.units,
-    status = 'seen', updated_at = excluded.updated_at
-WHERE deposits.status = 'orphaned' AND (deposits.booked IS DISTINCT FROM 'seen' OR
-    (deposits.asset, deposits.address, deposits.units) = (excluded.asset, excluded.address, excluded.units))
+    status = CASE deposits.status WHEN 'final' THEN 'final' ELSE excluded.status END, vanished_at = NULL,
+    updated_at = excluded.updated_at
+WHERE deposits.status = 'orphaned' AND deposits.booked IS DISTINCT FROM 'seen'
+    OR (deposits.status = 'orphaned' OR deposits.vanished_at IS NOT NULL) AND
+    (deposits.asset, deposits.address, deposits.units) = (excluded.asset, excluded.address, excluded.units)
 """)
-_FINALIZE = text("""
-UPDATE deposits SET status = 'final', updated_at = :now
-WHERE chain_id = :chain_id AND status = 'seen' AND block_number <= :number
-""")
+# A final one above the last final block was found again after it had vanished, and vanishes once more.
 _ORPHAN = text("""
-UPDATE deposits SET status = 'orphaned', updated_at = :now
-WHERE chain_id = :chain_id AND status = 'seen' AND block_number > :number
+UPDATE deposits SET updated_at = :now,
+    status = CASE status WHEN 'seen' THEN 'orphaned' ELSE status END,
+    vanished_at = CASE status WHEN 'final' THEN CAST(:now AS timestamptz) END
+WHERE chain_id = :chain_id AND status <> 'orphaned' AND block_number > :number
 """)
 
 
@@ -90,7 +118,8 @@ async def start_cursor(connection: AsyncConnection, *, chain_id: int, header: He
     """Put the first cursor on a final block. Raises `Overtaken` if there is one already."""
     place = {"chain_id": chain_id, "number": header.number, "hash": header.hash, "now": now}
     await _changed(connection, _START, place)
-    await _keep(connection, chain_id, [header])
+    row = {"number": header.number, "hash": header.hash, "parent_hash": header.parent_hash, "time": header.time}
+    await connection.execute(insert(ChainBlock), [{"chain_id": chain_id, **row}])
 
 
 async def write_scanned(
@@ -100,12 +129,17 @@ async def write_scanned(
 
     Raises `Overtaken` and `UnsettledDeposit`.
     """
-    await _move(connection, chain_id=chain_id, was=was, at=scanned.at, final=scanned.final, now=now)
-    await _keep(connection, chain_id, scanned.blocks)
-    await connection.execute(_FORGET_BELOW, {"chain_id": chain_id, "number": scanned.final.number})
-    changed = await _put_deposits(connection, chain_id, scanned, assets, now)
-    final = {"chain_id": chain_id, "number": scanned.final.number, "now": now}
-    changed += (await connection.execute(_FINALIZE, final)).rowcount
+    columns = {
+        "numbers": [header.number for header in scanned.blocks],
+        "hashes": [header.hash for header in scanned.blocks],
+        "parent_hashes": [header.parent_hash for header in scanned.blocks],
+        "times": [header.time for header in scanned.blocks],
+    }
+    to = _to(scanned.at, scanned.final, now)
+    settled = (await connection.execute(_ADVANCE, {**_was(chain_id, was), **to, **columns})).scalar_one_or_none()
+    if settled is None:
+        raise Overtaken
+    changed = int(settled) + await _put_deposits(connection, chain_id, scanned, assets, now)
     return await _told(connection, changed)
 
 
@@ -126,23 +160,17 @@ def _was(chain_id: int, was: Cursor) -> dict[str, object]:
     return {"chain_id": chain_id, "was_number": was.at.number, "was_hash": was.at.hash, "was_final": was.final.number}
 
 
+def _to(at: Place, final: Place, now: datetime) -> dict[str, object]:
+    return {"number": at.number, "hash": at.hash, "final_number": final.number, "final_hash": final.hash, "now": now}
+
+
 async def _move(connection: AsyncConnection, *, chain_id: int, was: Cursor, at: Place, final: Place, now: datetime) -> None:
-    to = {"number": at.number, "hash": at.hash, "final_number": final.number, "final_hash": final.hash, "now": now}
-    await _changed(connection, _MOVE, {**_was(chain_id, was), **to})
+    await _changed(connection, _MOVE, {**_was(chain_id, was), **_to(at, final, now)})
 
 
 async def _changed(connection: AsyncConnection, statement: TextClause, parameters: Mapping[str, object]) -> None:
     if (await connection.execute(statement, parameters)).rowcount == 0:
         raise Overtaken
-
-
-async def _keep(connection: AsyncConnection, chain_id: int, headers: Sequence[Header]) -> None:
-    if headers:
-        rows = [
-            {"chain_id": chain_id, "number": h.number, "hash": h.hash, "parent_hash": h.parent_hash, "time": h.time}
-            for h in headers
-        ]
-        await connection.execute(insert(ChainBlock), rows)
 
 
 async def _put_deposits(
@@ -151,18 +179,22 @@ async def _put_deposits(
     transfers = scanned.transfers
     if not transfers:
         return 0
-    columns: dict[str, list[object]] = {
+    codes = {token: asset.code for token, asset in assets.items()}
+    times = {number: time.isoformat() for number, time in scanned.times.items()}
+    columns = {
         "tx_hash": [t.tx_hash for t in transfers],
-        "log_index": [t.log_index for t in transfers],
-        "block_number": [t.block_number for t in transfers],
+        "log_index": [str(t.log_index) for t in transfers],
+        "block_number": [str(t.block_number) for t in transfers],
         "block_hash": [t.block_hash for t in transfers],
-        "block_time": [scanned.times[t.block_number] for t in transfers],
-        "asset": [assets[t.token].code for t in transfers],
+        "block_time": [times[t.block_number] for t in transfers],
+        "asset": [codes[t.token] for t in transfers],
         "sender": [t.sender for t in transfers],
         "address": [t.recipient for t in transfers],
         "units": [str(t.units) for t in transfers],
     }
-    written = (await connection.execute(_PUT_DEPOSITS, {**columns, "chain_id": chain_id, "now": now})).rowcount
+    lines = {name: "\n".join(values) for name, values in columns.items()}
+    rest = {"chain_id": chain_id, "final": scanned.final.number, "now": now}
+    written = (await connection.execute(_PUT_DEPOSITS, {**lines, **rest})).rowcount
     if written < len(transfers):
         raise UnsettledDeposit(
             f"{len(transfers) - written} of {len(transfers)} deposits up to block {scanned.at.number} are there already: "

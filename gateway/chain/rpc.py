@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
+import msgspec
+
+from gateway.chain.logs import TRANSFER, Found, find_transfers, log_decoder, read_logs
 from gateway.chain.terms import Depth, Finality
-from gateway.chain.wire import Header, NodeFault, data, header, quantity, shown
+from gateway.chain.watchlist import Watchlist
+from gateway.chain.wire import Answer, Block, Header, NodeFault, TooMuchAsked, data, header, quantity, shown
+
+T = TypeVar("T")
 
 CONCURRENT = 8
-"""Headers asked for at once."""
+"""Questions for headers at once."""
+BATCH_MOST = 48
+"""Headers in one of them; providers that take no batches, or shorter ones only, get shorter ones from then on."""
+BATCH_SHRINKS = 4
 
 
 class Transport(Protocol):
-    """Carries one JSON-RPC call to one node and brings back its `result`, whatever that is."""
+    """Carries JSON-RPC calls to one node. All methods raise `NodeFault`, or `TooMuchAsked` if less could be answered."""
 
     async def ask(self, method: str, params: Sequence[object]) -> object:
-        """The answer to one call. Raises `NodeFault`, or `TooMuchAsked` if less could be answered."""
+        """The `result` of one call, whatever that is."""
+
+    async def fetch(self, method: str, params: Sequence[object], read: Callable[[bytes], Answer[T]]) -> tuple[T, int]:
+        """The same with a reader of the caller's, and the answer's length in bytes."""
+
+    async def fetch_all(
+        self, method: str, each: Sequence[Sequence[object]], read: Callable[[bytes], Sequence[Answer[T]]]
+    ) -> list[T]:
+        """Several calls in one batch, the answers in their order. `TooMuchAsked`: the node takes no batch of this length."""
 
     async def disconnect(self) -> None:
         """Close the connection."""
@@ -39,6 +57,7 @@ class Node:
 
     def __init__(self, transport: Transport, *, name: str = "node") -> None:
         self._transport = transport
+        self._batch = BATCH_MOST
         self.name = name
         """Who answers, without the URL, which may carry a key."""
 
@@ -67,27 +86,40 @@ class Node:
 
     async def header(self, number: int) -> Header:
         """The block at `number` in the chain that the node now believes in."""
-        answer = await self._transport.ask("eth_getBlockByNumber", (hex(number), False))
-        if answer is None:
-            raise NodeFault(f"the node doesn't have block {number}")
-        return header(answer, number=number)
+        block, _ = await self._transport.fetch("eth_getBlockByNumber", (hex(number), False), _read_block)
+        return _header(block, number)
 
     async def headers(self, numbers: Iterable[int]) -> list[Header]:
-        """The blocks at `numbers`, in that order, a few at a time."""
-        gate = asyncio.Semaphore(CONCURRENT)
+        """The blocks at `numbers`, in that order: in batches where the node takes them, a few at a time."""
+        wanted = list(numbers)
+        while True:
+            batch = self._batch
+            try:
+                return await self._in_batches(wanted, batch)
+            except TooMuchAsked:
+                if batch == 1:
+                    raise
+                self._batch = max(min(batch, len(wanted)) // BATCH_SHRINKS, 1)
 
-        async def one(number: int) -> Header:
-            async with gate:
-                return await self.header(number)
+    async def transfers(
+        self,
+        where: Mapping[str, object],
+        *,
+        tokens: Collection[str],
+        watched: Watchlist,
+        topics: Sequence[str] | None = None,
+    ) -> Found:
+        """The transfers of `tokens` to watched addresses; and what else the answer names, checked alike.
 
-        return await _all(map(one, numbers))
-
-    async def logs(self, wanted: Mapping[str, object]) -> list[Any]:
-        """Logs by an `eth_getLogs` filter, unread. Raises `TooMuchAsked` if a narrower filter could succeed."""
-        answer = await self._transport.ask("eth_getLogs", (dict(wanted),))
-        if not isinstance(answer, list):
-            raise NodeFault(f"logs should be a list, the node says {shown(answer)}")
-        return answer
+        `where` is {"fromBlock", "toBlock"} or {"blockHash"} of an `eth_getLogs` filter. With `topics`, from
+        `watched.topics()`, only transfers to these are asked for. Raises `TooMuchAsked` if a narrower range could succeed.
+        """
+        wanted: list[object] = [TRANSFER] if topics is None else [TRANSFER, None, list(topics)]
+        filtered = {"address": sorted(tokens), "topics": wanted, **where}
+        read = partial(read_logs, decoder=log_decoder(frozenset(tokens)))
+        logs, size = await self._transport.fetch("eth_getLogs", (filtered,), read)
+        only = None if topics is None else frozenset(topics)
+        return find_transfers(logs, where=where, ours=watched.topics(), size=size, only=only)
 
     async def code(self, address: str) -> bytes:
         """The code of the contract at `address`; empty: there is none."""
@@ -102,11 +134,26 @@ class Node:
         """Close the connection."""
         await self._transport.disconnect()
 
+    async def _in_batches(self, numbers: Sequence[int], batch: int) -> list[Header]:
+        gate = asyncio.Semaphore(CONCURRENT)
+
+        async def some(part: Sequence[int]) -> list[Header]:
+            async with gate:
+                return [await self.header(part[0])] if len(part) == 1 else await self._batched(part)
+
+        parts = [numbers[at : at + batch] for at in range(0, len(numbers), batch)]
+        return [header for part in await _all(map(some, parts)) for header in part]
+
+    async def _batched(self, numbers: Sequence[int]) -> list[Header]:
+        each = [(hex(number), False) for number in numbers]
+        blocks = await self._transport.fetch_all("eth_getBlockByNumber", each, _read_blocks)
+        return [_header(block, number) for block, number in zip(blocks, numbers, strict=True)]
+
     async def _tagged(self, tag: str) -> Header:
-        answer = await self._transport.ask("eth_getBlockByNumber", (tag, False))
-        if answer is None:
+        block, _ = await self._transport.fetch("eth_getBlockByNumber", (tag, False), _read_block)
+        if block is None:
             raise NodeFault(f"the node knows no {tag} block")
-        return header(answer)
+        return header(block)
 
 
 def connect(url: str) -> Node:
@@ -119,6 +166,32 @@ def connect(url: str) -> Node:
 def operator_of(url: str) -> str:
     """Who runs the node at `url`: its host and port. Two URLs of one host are one operator's word."""
     return urlsplit(url).netloc.rpartition("@")[2].lower()
+
+
+_BLOCK = msgspec.json.Decoder(Answer[Block | None])
+_BLOCKS = msgspec.json.Decoder(list[Answer[Block | None]] | Answer[Block | None])
+
+
+def _read_block(body: bytes) -> Answer[Block | None]:
+    return _decoded(_BLOCK, body)
+
+
+def _read_blocks(body: bytes) -> Sequence[Answer[Block | None]]:
+    answers = _decoded(_BLOCKS, body)
+    return answers if isinstance(answers, list) else [answers]
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    try:
+        return decoder.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise NodeFault(f"a block should be an object, the node gives something else: {shown(str(error))}") from None
+
+
+def _header(block: Block | None, number: int) -> Header:
+    if block is None:
+        raise NodeFault(f"the node doesn't have block {number}")
+    return header(block, number=number)
 
 
 async def _all(questions: Iterable[Any]) -> list[Any]:

@@ -1,29 +1,37 @@
 """The watcher of one chain: `step()` does one bounded piece of work, and what it did is in the rows, not in the process.
 
-The path of a scan: newest and final block · does the stored cursor still lead there? · logs of the next range · to
-addresses of ours? · one transaction. Blocks that can still change are read one by one and must be linked by their
-parents' hashes; blocks that are final already are crossed in ranges. Any fault of the node moves nothing.
+The path of a scan: newest and final block, by a quorum · addresses of ours · votes on the next stretch: does the stored
+cursor still lead there, which blocks, which transfers to us · one transaction. Blocks that can still change are read one by
+one and must be linked by their parents' hashes; blocks that are final already are crossed in ranges. Whatever too few
+providers agree about moves nothing.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.chain import queries, record
-from gateway.chain.logs import Transfer, block_hashes, check_hashes, recipients, transfers_to
+from gateway.chain.providers import Provider, Report
 from gateway.chain.queries import Cursor
-from gateway.chain.reorg import Place, find_ancestor, follows
-from gateway.chain.rpc import Final, Node
-from gateway.chain.scan import Narrowed, Scanner, Stretch
+from gateway.chain.quorum import Ends, Quorum
+from gateway.chain.reorg import Place, find_ancestor
+from gateway.chain.scan import TAIL_MOST, Ahead, Narrowed, Vote, Wanted, final_vote, tail_vote
 from gateway.chain.terms import ChainTerms
+from gateway.chain.watchlist import Watchlist
 from gateway.chain.wire import Header, NodeFault
 from gateway.clock import Clock
 from gateway.db.session import transaction
+
+LOOK_AGAIN_S = 5.0
+"""How long a final block stays known while a backfill goes on below it."""
+
+_WAITING = text("UPDATE chain_cursors SET waiting = :why WHERE chain_id = :chain_id AND waiting IS DISTINCT FROM :why")
 
 
 class Did(StrEnum):
@@ -35,18 +43,18 @@ class Did(StrEnum):
     """No new block, but blocks scanned before have become final."""
     REWOUND = "rewound"
     NARROWED = "narrowed"
-    """The node refused the range; the next step asks for half of it."""
+    """Nodes refused the range; the next step asks for less."""
     OVERTAKEN = "overtaken"
     """Another watcher moved the cursor meanwhile; nothing was written."""
     IDLE = "idle"
     LAGGING = "lagging"
-    """The node is behind our cursor, in the same chain as far as it goes."""
+    """The nodes are behind our cursor, in the same chain as far as they go."""
     HALTED = "halted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Outcome of a step: where the cursor is now, and the node's newest block if it was asked."""
+    """Outcome of a step: where the cursor is now, and the newest block if it was asked for."""
 
     did: Did
     cursor: Place | None
@@ -65,115 +73,152 @@ class Progress:
 
 
 class Watcher:
-    """Watches one chain through one node. Any number may run at once: of two that move the cursor, one does nothing."""
+    """Watches one chain through a quorum of nodes. `watched` may serve several watchers.
 
-    def __init__(self, *, terms: ChainTerms, node: Node, engine: AsyncEngine, clock: Clock) -> None:
+    Any number may run at once: of two that move the cursor, one does nothing.
+    """
+
+    def __init__(self, *, terms: ChainTerms, quorum: Quorum, engine: AsyncEngine, clock: Clock, watched: Watchlist) -> None:
+        quorum.expect(chain_id=terms.chain_id, checkpoint=terms.checkpoint, finality=terms.finality)
         self._terms = terms
         self._chain_id = terms.chain_id
-        self._node = node
+        self._quorum = quorum
         self._engine = engine
+        # Single reads: without a transaction around them each takes one round trip instead of three.
+        self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._clock = clock
-        self._scanner = Scanner(node=node, tokens=terms.tokens)
-        self._right_chain = False
+        self._wanted = Wanted(tokens=frozenset(terms.tokens), watched=watched)
+        self._report = Report(chain_id=terms.chain_id, providers=quorum.providers)
+        self._ahead = Ahead(self._final_vote)
+        self._ends: Ends | None = None
+        self._looked_s = 0.0
+        self._stood: int | None = None
+        self._refused = False
 
     async def step(self) -> Progress:
-        """Do the next piece of work. Raises `NodeFault` when the node can't be believed or reached; nothing moved then."""
-        async with transaction(self._engine) as connection:
-            cursor = await queries.read_cursor(connection, chain_id=self._chain_id)
-        if cursor is not None and cursor.halted is not None:
-            return Progress(did=Did.HALTED, cursor=cursor.at, why=cursor.halted)
+        """Do the next piece of work. Raises `NodeFault` when too few nodes can be reached or agree; nothing moved then."""
+        cursor = None
+        glance = asyncio.create_task(self._glance())
         try:
-            return await self._step(cursor)
-        except Narrowed as refusal:
-            return Progress(did=Did.NARROWED, cursor=cursor.at if cursor else None, why=str(refusal))
-        except record.Overtaken:
-            return Progress(did=Did.OVERTAKEN, cursor=cursor.at if cursor else None)
-        except NodeFault:
-            # What answers at this URL after a fault may be another node.
-            self._right_chain = False
+            cursor = await self._cursor()
+            if cursor is not None and cursor.halted is not None:
+                await self.close()
+                return Progress(did=Did.HALTED, cursor=cursor.at, why=cursor.halted)
+            progress = await self._step(cursor, await glance)
+        except BaseException as error:
+            # What was read ahead is thrown away with what it was based on.
+            await self.close()
+            if isinstance(error, Narrowed):
+                self._refused = True
+                return Progress(did=Did.NARROWED, cursor=cursor.at if cursor else None, why=str(error))
+            if isinstance(error, record.Overtaken):
+                return Progress(did=Did.OVERTAKEN, cursor=cursor.at if cursor else None)
+            if isinstance(error, NodeFault):
+                await self._tell(waiting=str(error))
             raise
+        finally:
+            glance.cancel()
+            await asyncio.gather(glance, return_exceptions=True)
+        self._refused = False
+        self._stood = None if progress.cursor is None else progress.cursor.number
+        await self._tell(waiting=None, was=cursor)
+        return progress
 
-    async def _step(self, cursor: Cursor | None) -> Progress:
-        if not self._right_chain:
-            await self._node.check_chain_id(self._chain_id)
-            self._right_chain = True
-        head, final = await self._node.ends(self._terms.finality)
+    async def close(self) -> None:
+        """Drop what is being read ahead. The connections are the quorum's."""
+        self._ends = None
+        await self._ahead.drop()
+
+    async def _step(self, cursor: Cursor | None, ends: Ends | None) -> Progress:
+        ends = await self._look(cursor, ends)
         if cursor is None:
-            return await self._start(final)
-        if head.number < cursor.at.number:
-            return await self._behind(cursor, head)
-        if cursor.at.number < final.number:
-            return await self._cross_final(cursor, head, final)
-        return await self._follow_tail(cursor, head, final)
+            return await self._start(ends)
+        if ends.head < cursor.at.number:
+            return await self._behind(cursor, ends)
+        if cursor.at.number < ends.final:
+            return await self._cross_final(cursor, ends)
+        return await self._follow_tail(cursor, ends)
 
-    async def _start(self, final: Final) -> Progress:
+    async def _glance(self) -> Ends | None:
+        """How far the chain goes, asked while the cursor is read; None at the first step, and while the last look is good.
+
+        What was final stays final, so a backfill needn't ask at each step.
+        """
+        if self._stood is None:
+            return None
+        looked_s_ago = asyncio.get_running_loop().time() - self._looked_s
+        if self._ends is not None and self._stood < self._ends.final and looked_s_ago < LOOK_AGAIN_S:
+            return None
+        return await self._quorum.ends(beyond=self._stood)
+
+    async def _look(self, cursor: Cursor | None, ends: Ends | None) -> Ends:
+        if ends is None and self._ends is not None and cursor is not None and cursor.at.number < self._ends.final:
+            return self._ends
+        self._ends = ends or await self._quorum.ends(beyond=cursor.at.number if cursor else 0)
+        self._looked_s = asyncio.get_running_loop().time()
+        if cursor is None or cursor.at.number < self._ends.head:
+            # An address is committed before anybody is shown it, so it was there before its first payment could be mined,
+            # and before the nodes could have that block. Reading our table after their newest block misses none.
+            await self._wanted.watched.refresh()
+        return self._ends
+
+    async def _start(self, ends: Ends) -> Progress:
         start = self._terms.start_block
-        header = await self._node.header(final.number if start is None else min(max(start - 1, 0), final.number))
+        header = await self._header(ends.final if start is None else min(max(start - 1, 0), ends.final))
         async with transaction(self._engine) as connection:
             await record.start_cursor(connection, chain_id=self._chain_id, header=header, now=self._clock())
         return Progress(did=Did.STARTED, cursor=_place(header))
 
-    async def _behind(self, cursor: Cursor, head: Header) -> Progress:
-        """A node with fewer blocks than we have seen lags, unless its newest one isn't the one that we know."""
-        if head.number >= cursor.final.number and (await self._stored(head.number)).hash != head.hash:
-            return await self._rewind(cursor, head)
-        return Progress(did=Did.LAGGING, cursor=cursor.at, head=head.number)
+    async def _behind(self, cursor: Cursor, ends: Ends) -> Progress:
+        """Nodes with fewer blocks than we have seen lag, unless their newest one isn't the one that we know."""
+        if ends.head >= cursor.final.number:
+            stored = await self._stored({ends.head})
+            if (await self._header(ends.head)).hash != stored[ends.head]:
+                return await self._rewind(cursor, ends)
+        return Progress(did=Did.LAGGING, cursor=cursor.at, head=ends.head)
 
-    async def _cross_final(self, cursor: Cursor, head: Header, final: Final) -> Progress:
+    async def _cross_final(self, cursor: Cursor, ends: Ends) -> Progress:
         """Scan a range of blocks that are all final by now. Deposits in it are final at once."""
-        if (await self._node.header(cursor.at.number)).hash != cursor.at.hash:
-            return await self._rewind(cursor, head)
-        stretch = await self._scanner.final(first=cursor.at.number + 1, final=final)
-        return await self._scan(cursor, head, stretch, final=_place(stretch.headers[-1]))
+        vote = await self._ahead.next(first=cursor.at.number + 1, final=ends.final, width=self._width())
+        if vote.before != cursor.at.hash:
+            return await self._rewind(cursor, ends)
+        return await self._scan(cursor, ends, vote, final=_place(vote.headers[-1]))
 
-    async def _follow_tail(self, cursor: Cursor, head: Header, final: Final) -> Progress:
+    async def _follow_tail(self, cursor: Cursor, ends: Ends) -> Progress:
         """Scan blocks that can still change, and see which of those scanned before have become final."""
-        headers = await self._scanner.tail(first=cursor.at.number + 1, head=head)
-        if not (follows(cursor.at, headers) if headers else head.hash == cursor.at.hash):
-            return await self._rewind(cursor, head)
-        now_final = await self._now_final(cursor, final)
-        if headers:
-            return await self._scan(cursor, head, await self._scanner.tail_logs(headers), final=now_final)
+        last = min(cursor.at.number + min(TAIL_MOST, self._width()), ends.head)
+        vote = await self._tail_vote(cursor.at, last)
+        if vote.before != cursor.at.hash:
+            return await self._rewind(cursor, ends)
+        now_final = await self._now_final(cursor, ends)
+        if vote.headers:
+            return await self._scan(cursor, ends, vote, final=now_final)
         if now_final == cursor.final:
-            return Progress(did=Did.IDLE, cursor=cursor.at, head=head.number)
+            return Progress(did=Did.IDLE, cursor=cursor.at, head=ends.head)
         settled = record.Scanned(at=cursor.at, final=now_final, blocks=[], times={})
-        return await self._write(cursor, head, settled, did=Did.FINALIZED)
+        return await self._write(cursor, ends, settled, did=Did.FINALIZED)
 
-    async def _now_final(self, cursor: Cursor, final: Final) -> Place:
-        """The last final block that we have scanned; it never moves back, whatever a node says."""
-        if final.number < cursor.final.number:
+    async def _now_final(self, cursor: Cursor, ends: Ends) -> Place:
+        """The last final block that we have scanned; it never moves back, whatever nodes say."""
+        if ends.final <= cursor.final.number:
             return cursor.final
-        stored = await self._stored(final.number)
-        if final.header is not None and final.header.hash != stored.hash:
-            raise NodeFault(f"the node has another block {final.number} among the final ones than in its chain")
-        return stored
+        named = {p: p.final.header for p in self._quorum.providers if p.final is not None and p.final.header is not None}
+        within = {p: header for p, header in named.items() if cursor.final.number <= header.number <= cursor.at.number}
+        stored = await self._stored({ends.final} | {header.number for header in within.values()})
+        for provider, header in within.items():
+            if stored[header.number] != header.hash:
+                fault = NodeFault(f"has another block {header.number} among the final ones than in its chain")
+                self._quorum.demote(provider, fault)
+                raise NodeFault(f"{provider.name} {fault}")
+        return Place(number=ends.final, hash=stored[ends.final])
 
-    async def _scan(self, cursor: Cursor, head: Header, stretch: Stretch, *, final: Place) -> Progress:
-        """Pick what is ours and write the step."""
-        hashes = block_hashes(stretch.logs, first=cursor.at.number + 1, last=stretch.headers[-1].number)
-        transfers = await self._ours(stretch.logs)
-        headers = {header.number: header for header in stretch.headers}
-        others = sorted({transfer.block_number for transfer in transfers} - headers.keys())
-        headers |= {header.number: header for header in await self._node.headers(others)}
-        check_hashes(hashes, headers=headers.values())
+    async def _scan(self, cursor: Cursor, ends: Ends, vote: Vote, *, final: Place) -> Progress:
         scanned = record.Scanned(
-            at=_place(stretch.headers[-1]),
-            final=final,
-            blocks=stretch.headers,
-            transfers=transfers,
-            times={number: header.time for number, header in headers.items()},
+            at=_place(vote.headers[-1]), final=final, blocks=vote.headers, transfers=vote.transfers, times=vote.times
         )
-        return await self._write(cursor, head, scanned, did=Did.SCANNED)
+        return await self._write(cursor, ends, scanned, did=Did.SCANNED)
 
-    async def _ours(self, logs: Sequence[Any]) -> list[Transfer]:
-        addresses = recipients(logs, tokens=self._terms.tokens)
-        # An address is committed before anybody is shown it, so it was there before its first payment could be mined, and
-        # before the node could answer with it. Asking our table after the node therefore misses none.
-        async with transaction(self._engine) as connection:
-            ours = await queries.which_are_ours(connection, addresses=addresses)
-        return transfers_to(logs, ours=ours)
-
-    async def _write(self, cursor: Cursor, head: Header, scanned: record.Scanned, *, did: Did) -> Progress:
+    async def _write(self, cursor: Cursor, ends: Ends, scanned: record.Scanned, *, did: Did) -> Progress:
         async with transaction(self._engine) as connection:
             changed = await record.write_scanned(
                 connection,
@@ -183,12 +228,13 @@ class Watcher:
                 assets=self._terms.tokens,
                 now=self._clock(),
             )
-        return Progress(did=did, cursor=scanned.at, head=head.number, deposits=changed)
+        return Progress(did=did, cursor=scanned.at, head=ends.head, deposits=changed)
 
-    async def _rewind(self, cursor: Cursor, head: Header) -> Progress:
+    async def _rewind(self, cursor: Cursor, ends: Ends) -> Progress:
         """The chain isn't the one that we scanned: go back to where they part, but never below what was final."""
+        await self.close()
         async with transaction(self._engine) as connection:
-            most = min(cursor.at.number, head.number)
+            most = min(cursor.at.number, ends.head)
             stored = await queries.read_blocks(connection, chain_id=self._chain_id, most=most)
         ancestor = await self._ancestor(stored)
         if ancestor is None:
@@ -199,39 +245,77 @@ class Watcher:
             changed = await record.rewind(
                 connection, chain_id=self._chain_id, was=cursor, ancestor=ancestor, now=self._clock()
             )
-        return Progress(did=Did.REWOUND, cursor=ancestor, head=head.number, deposits=changed)
+        return Progress(did=Did.REWOUND, cursor=ancestor, head=ends.head, deposits=changed)
 
     async def _ancestor(self, stored: Sequence[Place]) -> Place | None:
         search = find_ancestor(stored)
         try:
             number = next(search)
             while True:
-                number = search.send((await self._node.header(number)).hash)
+                number = search.send((await self._header(number)).hash)
         except StopIteration as end:
             ancestor: Place | None = end.value
             return ancestor
 
     async def _halt(self, cursor: Cursor) -> Progress:
-        """Asked twice, and only a node of this chain: a halt needs a person to end it."""
-        await self._node.check_chain_id(self._chain_id)
-        found = await self._node.header(cursor.final.number)
+        """Asked twice, and only nodes of this chain: a halt needs a person to end it."""
+        self._quorum.check_again()
+        found = await self._header(cursor.final.number)
         if found.hash == cursor.final.hash:
-            raise NodeFault(f"the node gives two blocks {found.number} in turn")
+            raise NodeFault(f"the nodes give two blocks {found.number} in turn")
         why = (
             f"Block {found.number} was final as {cursor.final.hash} and is {found.hash} now. "
-            "Compare with other nodes: either this node is wrong, or all that was paid on that block's word must be checked."
+            "Compare with other nodes: either these are wrong, or all that was paid on that block's word must be checked. "
+            "`lastmile chain resume` goes on afterwards."
         )
         async with transaction(self._engine) as connection:
             await record.halt(connection, chain_id=self._chain_id, was=cursor, why=why, now=self._clock())
         return Progress(did=Did.HALTED, cursor=cursor.at, why=why)
 
-    async def _stored(self, number: int) -> Place:
-        async with transaction(self._engine) as connection:
-            stored = await queries.read_block(connection, chain_id=self._chain_id, number=number)
-        if stored is None:
+    async def _header(self, number: int) -> Header:
+        return await self._quorum.decide(lambda provider: provider.node.header(number), what=f"block {number}")
+
+    async def _final_vote(self, first: int, last: int) -> Vote:
+        async def vote(provider: Provider) -> Vote:
+            await self._quorum.newest(provider, least=last)
+            return await final_vote(provider.node, provider.reach, self._wanted, first=first, last=last)
+
+        return await self._quorum.decide(vote, what=f"blocks {first} to {last}")
+
+    async def _tail_vote(self, at: Place, last: int) -> Vote:
+        async def vote(provider: Provider) -> Vote:
+            head = await self._quorum.newest(provider, least=last)
+            return await tail_vote(provider.node, provider.reach, self._wanted, at=at, last=last, head=head)
+
+        return await self._quorum.decide(vote, what=f"the blocks above {at.number} up to {last}")
+
+    def _width(self) -> int:
+        """How many blocks enough providers answer for in one go; all of them, after some have refused."""
+        return self._quorum.width(everybody=self._refused)
+
+    async def _stored(self, numbers: set[int]) -> dict[int, str]:
+        async with transaction(self._reading) as connection:
+            stored = await queries.read_hashes(connection, chain_id=self._chain_id, numbers=numbers)
+        if stored.keys() != numbers:
             # Between the last final block and the cursor there are no gaps, so the cursor isn't where it was.
             raise record.Overtaken
         return stored
+
+    async def _cursor(self) -> Cursor | None:
+        async with transaction(self._reading) as connection:
+            return await queries.read_cursor(connection, chain_id=self._chain_id)
+
+    async def _tell(self, *, waiting: str | None, was: Cursor | None = None) -> None:
+        """Write down, for other processes, why the chain waits and how the providers do; nothing if nothing is new."""
+        now = self._clock()
+        news = waiting is not None or (was is not None and was.waiting is not None)
+        if not news and not self._report.due(now=now):
+            return
+        async with transaction(self._engine) as connection:
+            if news:
+                await connection.execute(_WAITING, {"chain_id": self._chain_id, "why": waiting})
+            if self._report.due(now=now):
+                await self._report.write(connection, now=now)
 
 
 def _place(header: Header) -> Place:

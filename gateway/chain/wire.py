@@ -9,6 +9,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any, Generic, TypedDict, TypeVar
+
+from msgspec import UNSET, Struct, UnsetType
 
 BIGGEST = 2**63 - 1
 """What a BIGINT column holds; no chain's block number or time comes near."""
@@ -21,6 +24,9 @@ _HASH = re.compile(r"0x[0-9a-fA-F]{64}")
 _DATA = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
 
 
+T = TypeVar("T")
+
+
 class NodeFault(Exception):
     """A node gave no answer, or one that can't be right. Nothing has moved; ask again later, or another node.
 
@@ -29,7 +35,38 @@ class NodeFault(Exception):
 
 
 class TooMuchAsked(NodeFault):
-    """The node may answer a smaller question: an error answer, an answer over our limit, or none in time."""
+    """The node may answer a smaller question: it says so, the answer is over our limit, or none came in time."""
+
+    def __init__(self, sentence: str, *, suggested: int | None = None) -> None:
+        super().__init__(sentence)
+        self.suggested = suggested
+        """The widest range, in blocks, that the node's own words allow; None: they name none, so halve."""
+
+
+class Throttled(NodeFault):
+    """The node wants fewer questions in this time, however small they are."""
+
+    def __init__(self, sentence: str, *, wait_s: float | None = None) -> None:
+        super().__init__(sentence)
+        self.wait_s = wait_s
+        """Seconds after which it will answer again, if it said so."""
+
+
+class Answer(Struct, Generic[T]):
+    """One JSON-RPC 2.0 answer, its result of the type that was asked for."""
+
+    id: Any = None
+    result: T | UnsetType = UNSET
+    error: Any = None
+
+
+class Block(TypedDict, total=False):
+    """The part of a block's JSON that `header` reads; all else is skipped unread."""
+
+    number: Any
+    hash: Any
+    parentHash: Any
+    timestamp: Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +103,15 @@ def data(value: object, what: str) -> bytes:
     return bytes.fromhex(value[2:])
 
 
+def moment(value: object, what: str) -> datetime:
+    """A QUANTITY of seconds since 1970."""
+    seconds = quantity(value, what)
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, OSError, ValueError):
+        raise NodeFault(f"{what} should be seconds since 1970, the node says {shown(value)}") from None
+
+
 def header(value: object, *, number: int | None = None) -> Header:
     """A block as `eth_getBlockByNumber` gives it; the one at `number`, if given."""
     if not isinstance(value, Mapping):
@@ -77,7 +123,7 @@ def header(value: object, *, number: int | None = None) -> Header:
         number=found,
         hash=hash32(value.get("hash"), f"the hash of block {found}"),
         parent_hash=hash32(value.get("parentHash"), f"the parent's hash of block {found}"),
-        time=_moment(value.get("timestamp"), f"the time of block {found}"),
+        time=moment(value.get("timestamp"), f"the time of block {found}"),
     )
 
 
@@ -85,11 +131,3 @@ def shown(value: object) -> str:
     """A wrong answer, short and on one line."""
     text = ascii(value)
     return text if len(text) <= SHOWN_MOST else text[:SHOWN_MOST] + "..."
-
-
-def _moment(value: object, what: str) -> datetime:
-    seconds = quantity(value, what)
-    try:
-        return datetime.fromtimestamp(seconds, UTC)
-    except (OverflowError, OSError, ValueError):
-        raise NodeFault(f"{what} should be seconds since 1970, the node says {shown(value)}") from None

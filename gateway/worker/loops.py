@@ -33,6 +33,8 @@ class Loop:
     """Whether other work may make it due. A loop that asks the outside (nodes, rate sources) keeps its own time."""
     foreseen: tuple[type[Exception], ...] = ()
     """Failures of the outside: logged in one line, without a stack."""
+    beside: Callable[[asyncio.Event], Awaitable[None]] | None = None
+    """Runs as long as the loop does, and sets the event when the outside has news: then a waiting loop steps at once."""
 
 
 @dataclass(slots=True)
@@ -60,6 +62,8 @@ class Worker:
             group.create_task(self._listen(), name="listen")
             for loop in self.loops:
                 group.create_task(self._forever(loop), name=loop.name)
+                if loop.beside is not None:
+                    group.create_task(self._attend(loop.name, loop.beside), name=f"{loop.name}:beside")
 
     @property
     def faults(self) -> Mapping[str, str]:
@@ -91,8 +95,19 @@ class Worker:
                 # One loop's work is another's cause: a booked deposit is an order to dispatch.
                 self.ring()
                 continue
+            # Not wait_for: if the bell rings at the moment of a cancellation, Python 3.11's forgets the cancellation.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(bell.wait(), loop.idle.total_seconds())
+                async with asyncio.timeout(loop.idle.total_seconds()):
+                    await bell.wait()
+
+    async def _attend(self, name: str, beside: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+        """Keep `beside` running. The loop looks by its own clock meanwhile, so a failure here is only slowness."""
+        while True:
+            try:
+                await beside(self._bells[name])
+            except Exception as error:
+                log.error("beside_failed", loop=name, exc_info=error)  # noqa: TRY400
+            await asyncio.sleep(LISTEN_AGAIN_S)
 
     async def _listen(self) -> None:
         while True:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 
 import pytest
+from eth_account import Account
+from eth_keyfile import create_keyfile_json
 
 import gateway
 from gateway.chain.forwarders import factory_address
@@ -14,7 +17,14 @@ from gateway.money import Asset, Money
 from gateway.offramp import Method
 from gateway.payouts.addresses import CallbackAddresses
 from gateway.payouts.rails import Rails
-from gateway.wiring import make_factories, make_offer, make_rails, make_sources, refuse_what_is_not_built
+from gateway.wiring import (
+    make_factories,
+    make_offer,
+    make_rails,
+    make_sources,
+    make_wallets,
+    refuse_what_is_not_built,
+)
 from tests.factories import FakeRail
 
 TREASURY = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
@@ -46,15 +56,32 @@ def test_the_example_is_what_this_version_does():
     refuse_what_is_not_built(settings())
 
 
-@pytest.mark.parametrize(
-    ("changes", "part"),
-    [
-        ({"chains__0__rpc": ["https://a.example", "https://b.example"], "chains__0__quorum": 2}, "chains[0].quorum"),
-        ({"pricing__exposure_cap": "500"}, "pricing.exposure_cap"),
-    ],
-)
-def test_a_safety_that_is_not_there_is_not_promised(changes, part):
-    assert part in problems(lambda: refuse_what_is_not_built(settings(**changes)))
+def test_a_safety_that_is_not_there_is_not_promised():
+    assert "pricing.exposure_cap" in problems(lambda: refuse_what_is_not_built(settings(pricing__exposure_cap="500")))
+
+
+@pytest.fixture
+def keystore(tmp_path):
+    path = tmp_path / "refunds.json"
+    path.write_text(json.dumps(create_keyfile_json(b"\x11" * 32, b"let me in", kdf="pbkdf2", iterations=1)))
+    path.chmod(0o600)
+    return path
+
+
+def test_a_wallet_is_known_by_its_address_without_its_password(keystore):
+    refunds = {"keystore": str(keystore), "password": "not that"}
+    found = make_wallets(settings(chains__0__refunds=refunds, chains__0__tokens__0__refund_per_day="100"))
+    wallet = found.by_chain[8453]
+    assert wallet.address == Account.from_key(b"\x11" * 32).address
+    assert wallet.coins["USDC@8453"].per_day == Money(100_000_000, Asset("USDC@8453", 6))
+    assert {wallet.address.lower(), TREASURY.lower()} <= found.ours
+
+
+def test_a_key_file_that_cannot_be_used_is_named_by_its_setting(tmp_path):
+    wrong = {"keystore": str(tmp_path / "none.json"), "password": "x"}
+    assert "chains[0].refunds.keystore" in problems(lambda: make_wallets(settings(chains__0__refunds=wrong)))
+    sweep = {**wrong, "native_usd": "3000"}
+    assert "chains[0].sweep.keystore" in problems(lambda: make_wallets(settings(chains__0__sweep=sweep)))
 
 
 def test_a_factory_of_another_treasury_is_refused():

@@ -9,8 +9,10 @@ from itertools import count
 from typing import Any
 
 from gateway.chain.logs import TRANSFER
-from gateway.chain.terms import ChainTerms, Finality, FinalizedTag
-from gateway.chain.wire import TooMuchAsked
+from gateway.chain.quorum import Quorum
+from gateway.chain.rpc import Node, Transport
+from gateway.chain.terms import ChainTerms, Checkpoint, Finality, FinalizedTag
+from gateway.chain.wire import Answer, TooMuchAsked
 from gateway.money import Asset
 
 CHAIN_ID = 31337
@@ -47,11 +49,25 @@ def transfer(
     } | changes
 
 
-def terms(*, finality: Finality | None = None, start_block: int | None = None, rpc: tuple[str, ...] = ()) -> ChainTerms:
+def quorum_of(*transports: Transport, quorum: int = 1) -> Quorum:
+    """Nodes of operators a, b, c..."""
+    return Quorum(nodes=[Node(transport, name=chr(ord("a") + n)) for n, transport in enumerate(transports)], quorum=quorum)
+
+
+def terms(
+    *,
+    finality: Finality | None = None,
+    start_block: int | None = None,
+    rpc: tuple[str, ...] = (),
+    heads: tuple[str, ...] = (),
+    checkpoint: Checkpoint | None = None,
+) -> ChainTerms:
     return ChainTerms(
         name="fake",
         chain_id=CHAIN_ID,
         rpc=rpc,
+        heads=heads,
+        checkpoint=checkpoint,
         finality=finality or FinalizedTag(),
         start_block=start_block,
         tokens={TOKEN: USDC},
@@ -77,6 +93,18 @@ class FakeChain:
         """Called with the method before each answer is made."""
         self.mine(blocks=blocks)
 
+    def twin(self) -> FakeChain:
+        """Another node of the same chain: what is mined or undone at one is so at both."""
+        other = FakeChain(final_after=self.final_after)
+        other.blocks = self.blocks
+        return other
+
+    def fork(self, at: int) -> FakeChain:
+        """A node whose chain has the same blocks up to number `at`, and goes its own way from there."""
+        other = FakeChain(final_after=self.final_after)
+        other.blocks = self.blocks[: at + 1]
+        return other
+
     @property
     def head(self) -> int:
         return len(self.blocks) - 1
@@ -100,6 +128,16 @@ class FakeChain:
         self.before(method)
         answer = json.loads(json.dumps(getattr(self, f"_{method}")(*params)))
         return self.lies[method](answer) if method in self.lies else answer
+
+    async def fetch(self, method: str, params: Sequence[object], read: Callable[[bytes], Answer[Any]]) -> tuple[Any, int]:
+        body = json.dumps({"jsonrpc": "2.0", "id": 0, "result": await self.ask(method, params)}).encode()
+        return read(body).result, len(body)
+
+    async def fetch_all(
+        self, method: str, each: Sequence[Sequence[object]], read: Callable[[bytes], Sequence[Answer[Any]]]
+    ) -> list[Any]:
+        results = [await self.ask(method, params) for params in each]
+        return [answer.result for answer in read(json.dumps([{"id": 0, "result": result} for result in results]).encode())]
 
     async def disconnect(self) -> None:
         return None
@@ -135,5 +173,6 @@ class FakeChain:
             log
             for block in blocks
             for log in block["logs"]
-            if log["address"] in wanted["address"] and log["topics"][0] in wanted["topics"]
+            if log["address"] in wanted["address"] and log["topics"][0] == wanted["topics"][0]
+            if len(wanted["topics"]) == 1 or log["topics"][2] in wanted["topics"][2]
         ]

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.chain.check import check_node
+from gateway.chain.check import LAG_MOST, check_chain, check_node
 from gateway.chain.rpc import Node
-from gateway.chain.terms import Depth
+from gateway.chain.terms import Checkpoint, Depth
 from gateway.chain.wire import TooMuchAsked
-from tests.unit.chain.fake_chain import TOKEN, FakeChain, terms
+from tests.unit.chain.fake_chain import TOKEN, FakeChain, terms, word
 
 
 class Contracts(FakeChain):
@@ -69,3 +69,45 @@ async def test_another_chain_and_a_missing_tag_are_told_once() -> None:
     chain.final = 99
     (problem,) = await problems(chain)
     assert "finality" in problem
+
+
+async def test_a_block_that_is_not_the_checkpoint_is_told() -> None:
+    chain = Contracts()
+    right = Checkpoint(number=0, hash=chain.of(0)["hash"])
+    assert await problems(chain, checkpoint=right) == []
+    (problem,) = await problems(chain, checkpoint=Checkpoint(number=0, hash=word("elsewhere")))
+    assert "block 0 should be 0x" in problem
+    assert "Take this node out" in problem
+    (problem,) = await problems(chain, checkpoint=Checkpoint(number=9, hash=word("elsewhere")))
+    assert "doesn't have block 9" in problem
+
+
+@pytest.fixture
+def nodes(monkeypatch: pytest.MonkeyPatch) -> dict[str, FakeChain]:
+    """Nodes by URL, for `check_chain` to connect to."""
+    made: dict[str, FakeChain] = {}
+    monkeypatch.setattr("gateway.chain.check.connect", lambda url: Node(made[url]))
+    return made
+
+
+async def test_each_node_is_asked_alone_and_named_by_its_place(nodes: dict[str, FakeChain]) -> None:
+    nodes["x"], nodes["y"] = Contracts(), Contracts()
+    assert await check_chain(terms(rpc=("x", "y"))) == []
+    nodes["y"].chain_id = 7
+    (problem,) = await check_chain(terms(rpc=("x", "y")))
+    assert problem.startswith("rpc[1]: the node serves the chain with id 7")
+
+
+async def test_a_node_far_behind_another_is_told(nodes: dict[str, FakeChain]) -> None:
+    nodes["x"], nodes["y"] = Contracts(blocks=LAG_MOST + 2), Contracts(blocks=1)
+    (problem,) = await check_chain(terms(rpc=("x", "y")))
+    assert problem == f"rpc[1]: its newest block is 0, another node has {LAG_MOST + 1} already. Wait until it has caught up."
+    nodes["y"].mine()
+    assert await check_chain(terms(rpc=("x", "y"))) == []
+
+
+async def test_a_websocket_that_does_not_announce_blocks_is_told_without_its_url(nodes: dict[str, FakeChain]) -> None:
+    nodes["x"] = Contracts()
+    (problem,) = await check_chain(terms(rpc=("x",), heads=("ws://127.0.0.1:1/CANARY",)))
+    assert problem.startswith("heads[0]: no subscription to new blocks (ClientConnectorError)")
+    assert "CANARY" not in problem

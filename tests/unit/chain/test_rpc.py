@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, cast
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from gateway.chain.rpc import CONCURRENT, Node
+from gateway.chain.logs import TRANSFER
+from gateway.chain.rpc import BATCH_MOST, CONCURRENT, Node
 from gateway.chain.terms import Depth, FinalizedTag
-from gateway.chain.wire import NodeFault
-from tests.unit.chain.fake_chain import CHAIN_ID, FakeChain
+from gateway.chain.watchlist import Watchlist
+from gateway.chain.wire import NodeFault, TooMuchAsked
+from tests.unit.chain.fake_chain import CHAIN_ID, SENDER, TOKEN, FakeChain, address, topic, transfer
 
 
 async def test_asks_for_the_newest_and_the_final_block() -> None:
@@ -77,32 +82,119 @@ async def test_another_block_than_the_one_asked_for_is_a_fault() -> None:
         await Node(chain).header(5)
 
 
-@pytest.mark.parametrize("answer", [None, {}, "[]", 0])
-async def test_logs_that_are_no_list_are_a_fault(answer: object) -> None:
+def watched(*holders: str) -> Watchlist:
+    """Needs no database: it isn't refreshed."""
+    found = Watchlist(cast("AsyncEngine", None))
+    found._add(holders)
+    return found
+
+
+@pytest.mark.parametrize("answer", [None, {}, "[]", 0, [1], [{}], [[]]])
+async def test_logs_that_are_no_list_of_logs_are_a_fault(answer: object) -> None:
     chain = FakeChain()
     chain.lies["eth_getLogs"] = lambda _: answer
     with pytest.raises(NodeFault):
-        await Node(chain).logs({"blockHash": chain.of(0)["hash"], "address": [], "topics": []})
+        await Node(chain).transfers({"blockHash": chain.of(0)["hash"]}, tokens={TOKEN}, watched=watched())
 
 
-class Crowded(FakeChain):
-    """Counts how many questions are open at once."""
+async def test_transfers_to_watched_addresses_are_found_in_a_range_and_in_a_block() -> None:
+    ours, chain = address("ours"), FakeChain(blocks=5)
+    number = chain.mine(transfer(to=ours), transfer(to=address("stranger")), blocks=3)
+    for where in ({"fromBlock": "0x0", "toBlock": "0x7"}, {"blockHash": chain.of(number)["hash"]}):
+        found = await Node(chain).transfers(where, tokens={TOKEN}, watched=watched(ours))
+        assert [one.recipient for one in found.transfers] == [ours]
+        assert found.hashes == {number: chain.of(number)["hash"]}
+        assert found.logs == 2
+
+
+async def test_topics_are_asked_for_and_nothing_else_is_taken() -> None:
+    ours, chain = address("ours"), FakeChain()
+    chain.mine(transfer(to=ours))
+    asked: list[Any] = []
+    ask = chain.ask
+
+    async def noting(method: str, params: Sequence[object]) -> object:
+        asked.append(params[0])
+        return await ask(method, params)
+
+    chain.ask = noting  # type: ignore[method-assign]
+    where = {"fromBlock": "0x0", "toBlock": "0x1"}
+    found = await Node(chain).transfers(where, tokens={TOKEN}, watched=watched(ours), topics=[topic(ours)])
+    assert len(found.transfers) == 1
+    chain.lies["eth_getLogs"] = lambda logs: [log | {"topics": [TRANSFER, topic(ours), topic(SENDER)]} for log in logs]
+    assert asked == [{"address": [TOKEN], "topics": [TRANSFER, None, [topic(ours)]], **where}]
+    with pytest.raises(NodeFault, match="asked for transfers to"):
+        await Node(chain).transfers(where, tokens={TOKEN}, watched=watched(ours), topics=[topic(ours)])
+
+
+class Counting(FakeChain):
+    """Counts how many questions are open at once, and takes batches up to a length."""
 
     now = most = 0
+    batch_most: int | None = None
+    batches: list[int]
 
-    async def ask(self, method: str, params: Sequence[object]) -> object:
+    async def fetch(self, method: str, params: Sequence[object], read: Any) -> tuple[Any, int]:
+        async with self._counted():
+            return await super().fetch(method, params, read)
+
+    async def fetch_all(self, method: str, each: Sequence[Sequence[object]], read: Any) -> list[Any]:
+        self.batches.append(len(each))
+        async with self._counted():
+            if self.batch_most is not None and len(each) > self.batch_most:
+                raise TooMuchAsked("batches are not for you")
+            return await super().fetch_all(method, each, read)
+
+    @asynccontextmanager
+    async def _counted(self) -> AsyncIterator[None]:
         self.now += 1
         self.most = max(self.most, self.now)
-        await asyncio.sleep(0)
-        self.now -= 1
-        return await super().ask(method, params)
+        try:
+            await asyncio.sleep(0)
+            yield
+        finally:
+            self.now -= 1
 
 
-async def test_headers_come_in_order_and_a_few_at_a_time() -> None:
-    chain = Crowded(blocks=100)
-    headers = await Node(chain).headers(range(90, 10, -1))
-    assert [header.number for header in headers] == list(range(90, 10, -1))
+def counting(**options: Any) -> Counting:
+    chain = Counting(blocks=1_000)
+    chain.batches = []
+    vars(chain).update(options)
+    return chain
+
+
+async def test_headers_come_in_order_in_batches_and_a_few_at_a_time() -> None:
+    chain = counting()
+    headers = await Node(chain).headers(range(990, 10, -1))
+    assert [header.number for header in headers] == list(range(990, 10, -1))
+    assert max(chain.batches) == BATCH_MOST
     assert chain.most == CONCURRENT
+
+
+@pytest.mark.parametrize("takes", [0, 2, 10, 40])
+async def test_shorter_batches_are_asked_for_where_long_ones_are_refused_and_this_is_remembered(takes: int) -> None:
+    chain = counting(batch_most=takes)
+    node = Node(chain)
+    assert len(await node.headers(range(200))) == 200
+    refused = sum(1 for length in chain.batches if length > takes)
+    assert refused <= 4 * CONCURRENT
+    chain.batches.clear()
+    assert len(await node.headers(range(200))) == 200
+    assert all(length <= max(takes, 1) for length in chain.batches)
+    assert chain.most <= CONCURRENT
+
+
+async def test_one_header_needs_no_batch() -> None:
+    chain = counting()
+    assert (await Node(chain).headers([7]))[0].hash == chain.of(7)["hash"]
+    assert chain.batches == []
+
+
+async def test_another_block_than_the_one_asked_for_is_a_fault_in_a_batch_too() -> None:
+    chain = FakeChain(blocks=9)
+    chain.lies["eth_getBlockByNumber"] = lambda _: chain.of(4)
+    with pytest.raises(NodeFault, match="asked for block"):
+        await Node(chain).headers([4, 5])
 
 
 async def test_the_first_fault_among_many_questions_is_raised_as_itself() -> None:

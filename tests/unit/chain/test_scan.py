@@ -1,102 +1,151 @@
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable
+
 import pytest
 
-from gateway.chain.rpc import Final, Node
-from gateway.chain.scan import RANGE_MOST, TAIL_MOST, Narrowed, Scanner
+from gateway.chain.plan import Traffic
+from gateway.chain.reorg import Place
+from gateway.chain.rpc import Node
+from gateway.chain.scan import (
+    ANSWER_GOOD,
+    CALM_LEAST,
+    RANGE_FIRST,
+    RANGE_MOST,
+    Ahead,
+    Narrowed,
+    Reach,
+    Vote,
+    Wanted,
+    final_vote,
+    tail_vote,
+)
+from gateway.chain.watchlist import Watchlist
 from gateway.chain.wire import Header, NodeFault, TooMuchAsked, header
-from tests.unit.chain.fake_chain import TOKEN, FakeChain, address, transfer
+from tests.unit.chain.fake_chain import TOKEN, FakeChain, address, topic, transfer
 
 OURS = address("ours")
 
 
-def scanner(chain: FakeChain) -> Scanner:
-    return Scanner(node=Node(chain), tokens={TOKEN})
+class Known(Watchlist):
+    """A watchlist without a database."""
+
+    def __init__(self, *addresses: str) -> None:
+        self._known = {topic(one) for one in addresses}
+
+    def topics(self) -> set[str]:
+        return self._known
+
+
+def wanted(*addresses: str, logs_per_block: int = 0) -> Wanted:
+    """Looks for payments to `addresses`; in quiet blocks all of a token is read, in busy ones just ours."""
+    traffic = Traffic(blocks=1_000, logs=1_000 * logs_per_block, size=628_000 * logs_per_block)
+    return Wanted(tokens=frozenset({TOKEN}), watched=Known(*(addresses or (OURS,))), traffic=traffic)
+
+
+def final(
+    chain: FakeChain, first: int, last: int, reach: Reach | None = None, look: Wanted | None = None
+) -> Awaitable[Vote]:
+    return final_vote(Node(chain), reach or Reach(), look or wanted(), first=first, last=last)
+
+
+def tail(chain: FakeChain, at: int, last: int) -> Awaitable[Vote]:
+    place = Place(number=at, hash=chain.of(at)["hash"])
+    return tail_vote(Node(chain), Reach(), wanted(), at=place, last=last, head=top(chain))
 
 
 def top(chain: FakeChain) -> Header:
     return header(chain.of(chain.head))
 
 
-async def test_final_blocks_are_crossed_in_one_question_and_one_header() -> None:
-    chain = FakeChain(blocks=50)
-    chain.mine(transfer(to=OURS), blocks=50)
-    stretch = await scanner(chain).final(first=1, final=Final(number=90, header=None))
-    assert [found.number for found in stretch.headers] == [90]
-    assert len(stretch.logs) == 1
-    assert chain.calls == ["eth_getLogs", "eth_getBlockByNumber"]
+# Final blocks
 
 
-async def test_a_range_is_never_longer_than_our_limit() -> None:
-    chain = FakeChain(blocks=RANGE_MOST + 500)
-    stretch = await scanner(chain).final(first=1, final=Final(number=RANGE_MOST + 400, header=None))
-    assert stretch.headers[-1].number == RANGE_MOST
+async def test_final_blocks_are_crossed_with_one_question_for_logs_and_two_headers() -> None:
+    chain = FakeChain(blocks=100)
+    vote = await final(chain, 1, 90)
+    assert (vote.before, [found.number for found in vote.headers]) == (chain.of(0)["hash"], [90])
+    assert chain.calls == ["eth_getLogs", "eth_getBlockByNumber", "eth_getBlockByNumber"]
 
 
-async def test_a_refused_range_is_halved_until_the_node_answers_and_grows_again() -> None:
-    chain = FakeChain(blocks=1_000)
-    chain.range_most = 100
-    scan, widths, first = scanner(chain), [], 1
-    final = Final(number=900, header=None)
-    while first <= 900:
-        try:
-            stretch = await scan.final(first=first, final=final)
-        except Narrowed:
-            continue
-        widths.append(stretch.headers[-1].number - first + 1)
-        first += widths[-1]
-    assert sum(widths) == 900
-    assert max(widths) <= 100
-    assert max(widths) > min(widths[:-1])
-    assert chain.calls.count("eth_getLogs") < 40
+async def test_a_deposit_in_final_blocks_has_its_block_s_time() -> None:
+    chain = FakeChain(blocks=10)
+    number = chain.mine(transfer(to=OURS), transfer(to=address("stranger")), blocks=10)
+    vote = await final(chain, 1, 15)
+    assert [(found.recipient, found.block_hash) for found in vote.transfers] == [(OURS, chain.of(number)["hash"])]
+    assert vote.times == {number: header(chain.of(number)).time}
 
 
-async def test_a_node_that_refuses_a_single_block_is_a_fault() -> None:
-    chain = FakeChain(blocks=1_000)
-    chain.range_most = 0
-    scan = scanner(chain)
-    for _ in range(20):
-        try:
-            await scan.final(first=1, final=Final(number=900, header=None))
-        except Narrowed:
-            continue
-        except TooMuchAsked:
-            break
-    else:
-        pytest.fail("never gave up")
-    assert chain.calls.count("eth_getLogs") <= 12
+async def test_logs_of_another_fork_than_the_headers_are_a_fault() -> None:
+    chain = FakeChain(blocks=10)
+    chain.mine(transfer(to=OURS), blocks=10)
+    chain.lies["eth_getLogs"] = lambda logs: [log | {"blockHash": "0x" + "f" * 64} for log in logs]
+    with pytest.raises(NodeFault, match="which is"):
+        await final(chain, 1, 15)
 
 
-async def test_the_tail_is_read_header_by_header_up_to_our_limit() -> None:
-    chain = FakeChain(blocks=200)
-    headers = await scanner(chain).tail(first=10, head=top(chain))
-    assert [found.number for found in headers] == list(range(10, 10 + TAIL_MOST))
-    assert len(chain.calls) == TAIL_MOST
+async def test_a_range_that_the_node_does_not_have_is_a_fault_after_the_logs() -> None:
+    chain = FakeChain(blocks=10)
+    with pytest.raises(NodeFault, match="doesn't have block 15"):
+        await final(chain, 1, 15)
 
 
-async def test_the_newest_block_is_not_asked_for_again() -> None:
+async def test_few_addresses_on_a_busy_token_are_asked_for_by_topic() -> None:
+    chain = FakeChain(blocks=10)
+    chain.mine(transfer(to=OURS), transfer(to=address("stranger")), blocks=10)
+    seen = []
+    chain.lies["eth_getLogs"] = lambda logs: seen.append(len(logs)) or logs
+    busy = await final(chain, 1, 15, look=wanted(logs_per_block=500))
+    quiet = await final(chain, 1, 15)
+    assert seen == [1, 2]
+    assert busy == quiet
+
+
+async def test_more_addresses_than_a_filter_takes_are_asked_for_in_turn() -> None:
+    chain = FakeChain(blocks=10)
+    ours = [address(n) for n in range(2_500)]
+    chain.mine(*(transfer(to=ours[n]) for n in (2_400, 7, 1_200)), blocks=10)
+    vote = await final(chain, 1, 15, look=wanted(*ours, logs_per_block=500_000))
+    assert [found.log_index for found in vote.transfers] == [0, 1, 2]
+    assert chain.calls.count("eth_getLogs") == 3
+
+
+# Blocks that can still change
+
+
+async def test_the_tail_is_all_headers_and_the_newest_is_not_asked_for_again() -> None:
     chain = FakeChain(blocks=20)
-    assert [found.number for found in await scanner(chain).tail(first=18, head=top(chain))] == [18, 19]
-    assert len(chain.calls) == 1
-    assert await scanner(chain).tail(first=20, head=top(chain)) == []
+    vote = await tail(chain, 17, 19)
+    assert [found.number for found in vote.headers] == [18, 19]
+    assert chain.calls.count("eth_getBlockByNumber") == 2  # block 18, and the last one again after the logs
+
+
+async def test_nothing_above_the_cursor_is_only_a_look_at_the_cursor() -> None:
+    chain = FakeChain(blocks=20)
+    assert await tail(chain, 19, 19) == Vote(before=chain.of(19)["hash"])
+    assert chain.calls == []
+    assert await tail(chain, 15, 15) == Vote(before=chain.of(15)["hash"])
+    assert chain.calls == ["eth_getBlockByNumber"]
 
 
 async def test_one_block_is_asked_for_by_its_hash() -> None:
     chain = FakeChain(blocks=20)
     chain.mine(transfer(to=OURS))
-    newest = top(chain)
-    assert len((await scanner(chain).tail_logs([newest])).logs) == 1
+    assert len((await tail(chain, 19, 20)).transfers) == 1
     assert chain.calls == ["eth_getLogs"]
-    chain.reorg(1)
-    chain.mine()
-    with pytest.raises(NodeFault):
-        await scanner(chain).tail_logs([newest])
+
+
+async def test_a_tail_that_stands_on_another_block_says_so_and_reads_no_logs() -> None:
+    chain = FakeChain(blocks=20)
+    at = Place(number=15, hash="0x" + "1" * 64)
+    vote = await tail_vote(Node(chain), Reach(), wanted(), at=at, last=19, head=top(chain))
+    assert vote == Vote(before=chain.of(15)["hash"])
+    assert "eth_getLogs" not in chain.calls
 
 
 async def test_a_block_that_changes_while_its_logs_are_read_is_a_fault() -> None:
     chain = FakeChain(blocks=20)
-    scan = scanner(chain)
-    headers = await scan.tail(first=15, head=top(chain))
 
     def change(method: str) -> None:
         if method == "eth_getLogs":
@@ -105,14 +154,122 @@ async def test_a_block_that_changes_while_its_logs_are_read_is_a_fault() -> None
 
     chain.before = change
     with pytest.raises(NodeFault, match="changed"):
-        await scan.tail_logs(headers)
+        await tail(chain, 14, 19)
 
 
-async def test_a_refused_tail_is_halved_too() -> None:
-    chain = FakeChain(blocks=200)
-    chain.range_most = 10
-    scan = scanner(chain)
-    headers = await scan.tail(first=10, head=top(chain))
-    with pytest.raises(Narrowed):
-        await scan.tail_logs(headers)
-    assert len(await scan.tail(first=10, head=top(chain))) == TAIL_MOST // 2
+# How wide
+
+
+async def test_a_refused_range_is_halved_until_the_node_answers_and_grows_again() -> None:
+    chain = FakeChain(blocks=1_000)
+    chain.range_most = 100
+    reach, widths, first = Reach(), [], 1
+    while first <= 900:
+        last = min(first + reach.width - 1, 900)
+        try:
+            await final(chain, first, last, reach)
+        except Narrowed:
+            continue
+        widths.append(last - first + 1)
+        first = last + 1
+    assert sum(widths) == 900
+    assert max(widths) <= 100
+    assert max(widths) > min(widths[:-1])
+    assert chain.calls.count("eth_getLogs") < 30
+
+
+async def test_a_node_that_refuses_a_single_block_is_a_fault() -> None:
+    chain = FakeChain(blocks=1_000)
+    chain.range_most = 0
+    reach = Reach()
+    for _ in range(20):
+        try:
+            await final(chain, 1, reach.width, reach)
+        except Narrowed:
+            continue
+        except TooMuchAsked:
+            break
+    else:
+        pytest.fail("never gave up")
+    assert reach.width == 1
+    assert chain.calls.count("eth_getLogs") <= 12
+
+
+def test_a_width_that_the_node_names_is_taken_and_not_exceeded_for_long() -> None:
+    reach = Reach()
+    reach.refused(TooMuchAsked("at most 500", suggested=500), width=2_000)
+    widths = []
+    for _ in range(CALM_LEAST + 2):
+        widths.append(reach.width)
+        reach.answered(width=reach.width, size=0)
+    assert set(widths[:CALM_LEAST]) == {500}
+    assert reach.width > 500
+
+
+@pytest.mark.parametrize("suggested", [None, 0, 5_000])
+def test_a_named_width_that_is_no_narrower_is_halved_instead(suggested: int | None) -> None:
+    reach = Reach()
+    reach.refused(TooMuchAsked("less", suggested=suggested), width=2_000)
+    assert reach.width == 1_000
+
+
+def test_never_refused_a_range_doubles_up_to_our_limit() -> None:
+    reach = Reach()
+    for _ in range(10):
+        reach.answered(width=reach.width, size=1_000)
+    assert reach.width == RANGE_MOST
+
+
+def test_a_long_answer_narrows_the_range_so_that_memory_is_bounded() -> None:
+    reach = Reach()
+    reach.answered(width=RANGE_FIRST, size=4 * ANSWER_GOOD)
+    assert reach.width == RANGE_FIRST // 4
+    reach.answered(width=1, size=4 * ANSWER_GOOD)
+    assert reach.width == 1
+
+
+def test_a_short_range_says_nothing_about_wider_ones() -> None:
+    reach = Reach()
+    reach.answered(width=3, size=100)
+    assert reach.width == RANGE_FIRST
+
+
+# Reading ahead
+
+
+def reader(asked: list[tuple[int, int]]) -> Ahead:
+    async def read(first: int, last: int) -> Vote:
+        asked.append((first, last))
+        await asyncio.sleep(0)
+        if last > 1_000:
+            raise NodeFault("no more")
+        return Vote(before=str(first), headers=())
+
+    return Ahead(read)
+
+
+async def test_the_next_stretch_is_read_while_one_is_used() -> None:
+    asked: list[tuple[int, int]] = []
+    ahead = reader(asked)
+    assert (await ahead.next(first=1, final=250, width=100)).before == "1"
+    assert asked == [(1, 100), (101, 200)]
+    assert (await ahead.next(first=101, final=250, width=100)).before == "101"
+    assert (await ahead.next(first=201, final=250, width=100)).before == "201"
+    assert asked == [(1, 100), (101, 200), (201, 250)]
+
+
+async def test_what_was_read_ahead_is_thrown_away_when_the_cursor_went_elsewhere() -> None:
+    asked: list[tuple[int, int]] = []
+    ahead = reader(asked)
+    await ahead.next(first=1, final=250, width=100)
+    assert (await ahead.next(first=51, final=250, width=100)).before == "51"
+    assert asked[2] == (51, 150)
+    await ahead.drop()
+
+
+async def test_a_fault_ahead_is_met_when_its_turn_comes() -> None:
+    ahead = reader([])
+    await ahead.next(first=901, final=2_000, width=100)
+    with pytest.raises(NodeFault):
+        await ahead.next(first=1_001, final=2_000, width=100)
+    await ahead.drop()

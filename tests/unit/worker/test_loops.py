@@ -77,3 +77,40 @@ async def test_the_database_wakes_the_loops(database_url):
         return len(calls) >= 2
 
     await run_until(worker, rung)
+
+
+async def test_news_from_beside_a_loop_wake_it_and_a_failure_there_does_not_stop_it(monkeypatch):
+    monkeypatch.setattr("gateway.worker.loops.LISTEN_AGAIN_S", 0.01)
+    calls, rings = [], []
+
+    async def step():
+        calls.append(1)
+        return 0
+
+    async def beside(bell):
+        rings.append(1)
+        bell.set()
+        raise ConnectionError("cut")
+
+    worker = Worker(loops=(Loop("heard", step, idle=LONG, wakes=False, beside=beside),), database_url=NOBODY)
+    await run_until(worker, lambda: len(calls) >= 3 and len(rings) >= 3)
+    assert worker.faults == {}
+
+
+async def test_what_runs_beside_a_loop_ends_with_it():
+    ended = []
+
+    async def beside(_bell):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(1)
+
+    calls = []
+
+    async def step():
+        calls.append(1)
+        return 0
+
+    await run_until(Worker(loops=(Loop("one", step, idle=LONG, beside=beside),), database_url=NOBODY), lambda: calls)
+    assert ended == [1]
