@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,15 +11,16 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.chain.check import check_chain
 from gateway.chain.registry import unknown_tokens
+from gateway.chain.signer import BadKeystore
 from gateway.clock import system_clock
-from gateway.config import ConfigError, Settings
+from gateway.config import Chain, ConfigError, Settings
 from gateway.db.embedded import EmbeddedPostgresError
 from gateway.db.session import make_engine, transaction
 from gateway.ledger.post import DecimalsChanged, post, register_assets, top_up
 from gateway.main import close_database, open_database, open_gateway
 from gateway.money import Money, MoneyError
 from gateway.pricing.sources import SourceFault
-from gateway.wiring import chain_terms, make_sources
+from gateway.wiring import chain_terms, make_sources, open_signer
 
 
 async def check_all(settings: Settings, *, data: Path, progress: Callable[[str], None]) -> list[str]:
@@ -51,6 +53,7 @@ async def _check_parts(settings: Settings, *, data: Path, url: str, progress: Ca
         for warning in unknown_tokens(terms):
             progress(f"  note: {warning}")
         problems += [f"chains[{number}]: {problem}" for problem in await check_chain(terms)]
+        problems += await _check_keys(number, chain, progress)
     try:
         sources = make_sources(settings)
     except ConfigError as error:
@@ -61,6 +64,20 @@ async def _check_parts(settings: Settings, *, data: Path, url: str, progress: Ca
             await source.fetch(system_clock())
         except SourceFault as fault:
             problems.append(f"pricing.sources: {fault}")
+    return problems
+
+
+async def _check_keys(number: int, chain: Chain, progress: Callable[[str], None]) -> list[str]:
+    """Open each key of a chain as the work would."""
+    problems = []
+    for name, key in (("sweep", chain.sweep), ("refunds", chain.refunds)):
+        if key is None:
+            continue
+        progress(f"  the key of {chain.name}.{name} …")
+        try:
+            await asyncio.to_thread(open_signer, key)
+        except BadKeystore as error:
+            problems.append(f"chains[{number}].{name}: {error}")
     return problems
 
 

@@ -144,7 +144,12 @@ async def open_gateway(
             issuer=issuer,
             verifier=TokenVerifier(public_keys=issuer.public_keys(), issuer=public_url, audience=public_url),
             wallets=make_wallets(settings),
-            desk=DeskRules.of(chains=chains, offer=offer, least=least_deposits(settings)),
+            desk=DeskRules.of(
+                chains=chains,
+                offer=offer,
+                least=least_deposits(settings),
+                swept=frozenset(chain.chain_id for chain in settings.chains if chain.sweep is not None),
+            ),
             contracts=contracts,
             clock=clock,
         )

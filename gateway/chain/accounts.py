@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from gateway.chain.quorum import Quorum
+from gateway.chain.quorum import NoQuorum, Quorum
 from gateway.chain.rpc import Node
 from gateway.chain.wire import NodeFault, data, hash32, header, quantity, shown
 
@@ -98,12 +98,18 @@ async def read_receipts(quorum: Quorum, *, hashes: Sequence[str], sight: Sight) 
 
 
 async def most_pending(quorum: Quorum, *, address: str) -> int:
-    """The highest number of transactions that any node knows of the account, those without a block included."""
+    """How many transactions of the account enough nodes know, those without a block included. Raises `NoQuorum`.
+
+    The highest number that a quorum has reached: nodes hear of transactions at different times, and one may lie.
+    """
 
     async def pending(node: Node) -> int:
         return quantity(await node.ask("eth_getTransactionCount", (address, "pending")), "pending transactions")
 
-    return max(await answers(quorum, pending), default=0)
+    known = sorted(await answers(quorum, pending), reverse=True)
+    if len(known) < quorum.quorum:
+        raise NoQuorum(f"{len(known)} of the {quorum.quorum} nodes needed tell the account's pending transactions")
+    return known[quorum.quorum - 1]
 
 
 async def answers(quorum: Quorum, question: Callable[[Node], Awaitable[T]]) -> list[T]:

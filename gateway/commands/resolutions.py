@@ -145,7 +145,7 @@ def recover(
             order_id=order_id,
             chain_id=chains_of(gateway, chain)[0].chain_id,
             token=NO_ADDRESS if token == "native" else token.lower(),  # noqa: S105 - no password
-            coins=gateway.desk.coins,
+            rules=gateway.desk,
             operator=by,
             reason=reason,
             now=gateway.clock(),

@@ -18,6 +18,7 @@ from gateway.devchain.locks import is_held
 from gateway.errors import Refusal
 
 if TYPE_CHECKING:
+    from gateway.config import Settings
     from gateway.demo.world import World
 
 WATCH_S = 0.5
@@ -124,10 +125,13 @@ def _stop_when_told() -> threading.Event:
 
 
 def _open_float(world: World) -> None:
-    """Book the operator's opening balance at M-Pesa; the reference makes it count once."""
+    """Give the operator an opening balance at M-Pesa and in the refund wallet; the references make them count once."""
     import asyncio
 
     import psycopg
+
+    from gateway.demo.keys import REFUNDS
+    from gateway.demo.world import OPENING_WALLET
 
     with psycopg.connect(world.postgres.url) as connection:
         if connection.execute("SELECT FROM journal WHERE template = 'top_up'").fetchone():
@@ -137,12 +141,33 @@ def _open_float(world: World) -> None:
     from gateway.config import load
     from gateway.demo.world import OPENING_FLOAT
 
+    tx_hash = world.chain.transfer(to=REFUNDS.address, units=OPENING_WALLET)
     settings = load(path=world.folder / "lastmile.toml", environment={})
+    asyncio.run(_book_wallet(world, settings, reference=tx_hash))
     asyncio.run(
         top_up_rail(
             settings, world.postgres.url, rail="mpesa", amount=OPENING_FLOAT, currency="KES", reference="opening balance"
         )
     )
+
+
+async def _book_wallet(world: World, settings: Settings, *, reference: str) -> None:
+    from gateway.clock import system_clock
+    from gateway.db.session import make_engine, transaction
+    from gateway.demo.world import OPENING_WALLET
+    from gateway.ledger.post import Entry, Transfer, post, register_assets
+    from gateway.money import Money
+
+    (chain,) = settings.chains
+    money = Money(OPENING_WALLET, chain.asset(token=chain.tokens[0]))
+    entry = Entry(f"top_up:wallet:{reference}", "top_up", (Transfer(f"wallet:{chain.chain_id}", "capital", money),))
+    engine = make_engine(world.postgres.url)
+    try:
+        async with transaction(engine) as connection:
+            await register_assets(connection, assets=[money.asset])
+            await post(connection, entries=[entry], now=system_clock())
+    finally:
+        await engine.dispose()
 
 
 def _say_how(world: World) -> None:
@@ -159,6 +184,7 @@ def _say_how(world: World) -> None:
   or with any wallet     network {chain.rpc_url}, chain id {chain.chain_id}
                          USDC contract {chain.usdc}
                          a funded test key {SENDER_KEY}
+  The console            {world.url}/console after: uv run lastmile operator add NAME{here}
   A partner for the API  uv run lastmile partner add NAME --json{here}
   Who was paid what      curl {_adapter_url(world)}/_sim/payouts
   Settings and logs      {world.folder}

@@ -21,6 +21,7 @@ from gateway.clock import system_clock
 from gateway.db.embedded import Server
 from gateway.db.embedded import start as start_postgres
 from gateway.demo.children import Child
+from gateway.demo.keys import GAS, REFUNDS, keystore
 from gateway.demo.parts import HOST, MPESA_STATE, SETTINGS, SIMULATED, SIMULATORS, Progress, replace
 from gateway.devchain.chain import DevChain
 from gateway.devchain.chain import start as start_chain
@@ -30,6 +31,8 @@ ADAPTER = "adapter.json"
 START_WITHIN_S = 90.0
 OPENING_FLOAT = "10000000.00"
 """What the operator has in the M-Pesa account at first, in KES; the simulator starts with the same."""
+OPENING_WALLET = 1_000_000_000
+"""What the operator puts into the refund wallet at first, in millionths of a USDC."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +137,6 @@ def _write_settings(
     replace(keys / "app_id", secrets.token_hex(16))
     rates = {"as_of": system_clock().isoformat(), "base": "USD", "rates": {"KES": "129.50"}}
     replace(folder / "rates.json", json.dumps(rates))
-    values = "\n".join(f"{key} = {_toml(value)}" for key, value in adapter.items())
     text = _SETTINGS.format(
         url=_at(ports, "gateway"),
         port=ports["gateway"],
@@ -142,13 +144,19 @@ def _write_settings(
         rpc=chain.rpc_url,
         chain_id=chain.chain_id,
         treasury=chain.treasury,
+        gas_key=_lines(keystore(GAS, folder=keys)),
+        refund_key=_lines(keystore(REFUNDS, folder=keys)),
         usdc=chain.usdc,
         rates_url=_at(ports, "open_exchange_rates"),
         app_id=_toml({"file": str(keys / "app_id")}),
         rates_file=_toml(str(folder / "rates.json")),
-        adapter=values,
+        adapter=_lines(adapter),
     )
     replace(folder / SETTINGS, text)
+
+
+def _lines(table: Mapping[str, Any]) -> str:
+    return "\n".join(f"{key} = {_toml(value)}" for key, value in table.items())
 
 
 _SETTINGS = """\
@@ -170,12 +178,22 @@ start_block = 0
 treasury = "{treasury}"
 poll_s = 0.25
 
+[chains.sweep]
+{gas_key}
+native_usd = "3000"
+cost_most_bps = 2500
+every_s = 30
+
+[chains.refunds]
+{refund_key}
+
 [[chains.tokens]]
 symbol = "USDC"
 address = "{usdc}"
 decimals = 6
 peg = "USD"
 least = "0.01"
+refund_per_day = "1000"
 
 [[corridors]]
 country = "KE"

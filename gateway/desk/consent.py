@@ -56,8 +56,8 @@ async def accept_requote(
     """Carry out what was agreed, in the caller's transaction; of any number of callers one does it, the others learn of it.
 
     `factories`: forwarder factory per chain id, for a new order's deposit address. Raises `OrderNotFound`,
-    `RequoteNotFound`, `RequoteReplaced`, `RequoteExpired`, `OrderChanged`, `ConsentUnproven`, `AssetFrozen`, `QuoteUsed`,
-    and for an operator's word `UnknownOperator`. Then nothing may be committed.
+    `RequoteNotFound`, `RequoteReplaced`, `RequoteExpired`, `OrderChanged`, `ConsentUnproven`, `DepositVanished`,
+    `AssetFrozen`, `QuoteUsed`, and for an operator's word `UnknownOperator`. Then nothing may be committed.
     """
     case = await open_case(connection, order_id=order_id)
     offered, before = await judged(connection, case=case, requote_id=requote_id, consent=consent, now=now)

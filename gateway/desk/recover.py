@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 
 from sqlalchemy import text
@@ -13,8 +12,8 @@ from gateway.chain.sweeps import named, order_sweep
 from gateway.db.session import wake
 from gateway.desk.case import open_case
 from gateway.desk.errors import NothingThere
+from gateway.desk.unmatched import DeskRules
 from gateway.errors import Refusal
-from gateway.money import Asset
 from gateway.operators.actions import record_action
 
 
@@ -27,11 +26,20 @@ class AlreadyOrdered(Refusal):
         super().__init__("A sweep that is on its way takes these coins already; `lastmile sweep list` tells how far it is.")
 
 
+class NotSwept(Refusal):
+    """Nobody would send the sweep."""
+
+    code = "not_swept"
+
+    def __init__(self, chain_id: int) -> None:
+        super().__init__(f"No key sweeps chain {chain_id}: give it a [chains.sweep] table, then order the recovery again.")
+
+
 # What came after the last sweep that emptied the address is still there.
 _THERE = text("""
 SELECT count(*) FROM (
     SELECT block_number FROM deposits AS d JOIN deposit_addresses AS w USING (address)
-    WHERE w.owner = :order_id AND d.chain_id = :chain_id AND d.asset = :asset AND d.status = 'final'
+    WHERE w.owner = :order_id AND d.chain_id = :chain_id AND d.asset = :asset AND d.status = 'final' AND d.vanished_at IS NULL
     UNION ALL
     SELECT block_number FROM strays AS s JOIN deposit_addresses AS w USING (address)
     WHERE w.owner = :order_id AND s.chain_id = :chain_id AND s.token = :token
@@ -53,18 +61,20 @@ async def recover(
     order_id: str,
     chain_id: int,
     token: str,
-    coins: Mapping[tuple[int, str], Asset],
+    rules: DeskRules,
     operator: str,
     reason: str,
     now: datetime,
 ) -> str:
     """Order a sweep of one coin from an order's deposit address to the treasury, on any chain; gives the sweep's id.
 
-    `token`: the contract in lower case, all zero for the native coin. `coins`: the assets that are on the ledger, by chain
-    and contract. Raises `OrderNotFound`, `NothingThere`, `AlreadyOrdered`, `UnknownOperator` and `ReasonMissing`.
+    `token`: the contract in lower case, all zero for the native coin. Raises `NotSwept`, `OrderNotFound`, `NothingThere`,
+    `AlreadyOrdered`, `UnknownOperator` and `ReasonMissing`.
     """
+    if chain_id not in rules.swept:
+        raise NotSwept(chain_id)
     await open_case(connection, order_id=order_id)
-    asset = coins.get((chain_id, token))
+    asset = rules.coins.get((chain_id, token))
     values = {"order_id": order_id, "chain_id": chain_id, "token": token, "asset": asset and asset.code}
     if not (await connection.execute(_THERE, values)).scalar_one():
         raise NothingThere(order_id, asset.code if asset else token)

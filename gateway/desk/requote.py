@@ -29,6 +29,7 @@ from gateway.ids import new_id
 from gateway.ledger.freezes import refuse_frozen
 from gateway.money import Asset, Money
 from gateway.operators.actions import record_action
+from gateway.orders.vanished import open_vanished, refuse_vanished
 from gateway.pricing.offer import Offer
 from gateway.pricing.quotes import QuoteRequest, QuoteView, find_quote, make_quote
 
@@ -107,13 +108,15 @@ async def offer_requote(
 
     `asset`: its code, by default the quoted one. `holds_for`: how long the price holds, by default as long as any quote.
     An older offer of the order no longer counts. Raises `OrderNotFound`, `UnknownAsset`, `NothingThere`, `NotTaken`,
-    `AssetFrozen`, `UnknownOperator`, `ReasonMissing`, and what `make_quote` raises (too little, too much, no rate).
+    `DepositVanished`, `AssetFrozen`, `UnknownOperator`, `ReasonMissing`, and what `make_quote` raises (too little, too
+    much, no rate).
     """
     case = await open_case(connection, order_id=order_id)
     coin = case.due.asset if asset is None else await asset_called(connection, code=asset)
     amount = case.usable(coin)
     if amount.units == 0:
         raise NothingThere(order_id, coin.code)
+    await refuse_vanished(connection, order_id=order_id)
     await refuse_frozen(connection, asset=coin.code)
     rules = replace(offer.rules, quote_ttl=holds_for or offer.rules.quote_ttl)
     request = _request(case, amount, offer=offer)
@@ -183,6 +186,8 @@ async def open_requote(connection: AsyncConnection, *, order_id: str, offer: Off
     row = (await connection.execute(_NEWEST, {"order_id": order_id})).one_or_none()
     if row is None or row.consent_at is not None or now >= row.expires_at or not fits(case, row):
         return None
+    if await open_vanished(connection, order_id=order_id) is not None:
+        return None
     return await newest_requote(connection, order_id=order_id, offer=offer)
 
 
@@ -191,7 +196,8 @@ async def judged(
 ) -> tuple[Row[tuple[Any, ...]], bool]:
     """The offer that `consent` is about, and whether it was agreed to before.
 
-    Raises `RequoteNotFound`, `RequoteReplaced`, `RequoteExpired`, `OrderChanged`, `ConsentUnproven` and `AssetFrozen`.
+    Raises `RequoteNotFound`, `RequoteReplaced`, `RequoteExpired`, `OrderChanged`, `ConsentUnproven`, `DepositVanished` and
+    `AssetFrozen`.
     """
     row = (await connection.execute(_ONE, {"order_id": case.order_id, "id": requote_id})).one_or_none()
     if row is None or (consent.channel is Channel.PARTNER and case.partner_id != consent.name):
@@ -207,6 +213,7 @@ async def judged(
         raise OrderChanged
     if consent.channel is Channel.OPERATOR and not consent.evidence.strip():
         raise ConsentUnproven
+    await refuse_vanished(connection, order_id=case.order_id)
     await refuse_frozen(connection, asset=row.send_asset)
     return row, False
 

@@ -35,12 +35,17 @@ class DeskRules:
     """Codes of the coins that pay gas."""
     coins: Mapping[tuple[int, str], Asset] = field(default_factory=dict)
     """The assets that may be on the ledger, by chain id and contract in lower case, all zero for the native coin."""
+    swept: Collection[int] = ()
+    """Ids of the chains that have a key for sweeping."""
 
     @classmethod
-    def of(cls, *, chains: Sequence[ChainTerms], offer: Offer, least: Mapping[str, Money]) -> DeskRules:
+    def of(
+        cls, *, chains: Sequence[ChainTerms], offer: Offer, least: Mapping[str, Money], swept: Collection[int]
+    ) -> DeskRules:
         """From what the gateway runs with."""
         return cls(
             least=least,
+            swept=swept,
             taken=frozenset(token.asset.code for token in offer.tokens.values()),
             natives=frozenset(terms.native.code for terms in chains),
             coins={

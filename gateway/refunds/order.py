@@ -18,6 +18,7 @@ from gateway.operators.actions import record_action
 from gateway.orders.advance import Move, Verdict, advance
 from gateway.orders.postings import REFUND
 from gateway.orders.states import TABLE, E, S
+from gateway.orders.vanished import refuse_vanished
 from gateway.refunds.addresses import check_address, confirmed_address
 from gateway.refunds.errors import (
     BadRefundAmount,
@@ -78,10 +79,11 @@ class _Ordered:
         return Transfer(f"{own}:{self.wish.of}", f"{own}:{REFUND}", self.money)
 
 
-# Whoever changes an order's money locks the order first: what is read from here on stays true.
+# Whoever changes an order's money locks the order first: what is read from here on stays true. By a statement of its own,
+# for while it waits the order may get another quote, and the join would be with the old one.
+_LOCK = text("SELECT FROM orders WHERE id = :order_id FOR UPDATE")
 _ORDER = text("""
-SELECT o.state, o.partner_id, q.send_asset
-FROM orders AS o JOIN quotes AS q ON q.id = o.quote_id WHERE o.id = :order_id FOR UPDATE OF o
+SELECT o.state, o.partner_id, q.send_asset FROM orders AS o JOIN quotes AS q ON q.id = o.quote_id WHERE o.id = :order_id
 """)
 _THERE = text("SELECT units FROM balances WHERE account = :account AND asset = :asset")
 _OPEN = text("SELECT id FROM refunds WHERE order_id = :order_id AND asset = :asset AND closed_at IS NULL")
@@ -96,14 +98,17 @@ async def order_refund(connection: AsyncConnection, *, wish: RefundWish, wallets
     """Reserve the money and write the refund, in the caller's transaction; gives its id. Loops do the rest.
 
     It goes back on the chain and in the asset in which it came, to the address that is confirmed now. Raises a `Refusal`
-    of `gateway.refunds.errors` or `gateway.operators.actions`; then the transaction has to be rolled back.
+    of `gateway.refunds.errors` or `gateway.operators.actions`, or `DepositVanished`; then the transaction has to be rolled
+    back.
     """
+    await connection.execute(_LOCK, {"order_id": wish.order_id})
     order = (await connection.execute(_ORDER, {"order_id": wish.order_id})).one_or_none()
     if order is None or (wish.operator is None and order.partner_id != wish.partner):
         raise OrderNotFound
     # The state table's word: never while a payout is open or unknown.
     if wish.of is Of.FUNDS and (S(order.state), E.REFUND_ORDERED) not in TABLE:
         raise RefundNotPossible(S(order.state))
+    await refuse_vanished(connection, order_id=wish.order_id)
     asset = wish.asset or order.send_asset
     await _refuse_second(connection, order_id=wish.order_id, asset=asset)
     wallet, coin = wallets.usable(asset, halted=await frozen(connection))

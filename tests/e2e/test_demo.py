@@ -166,7 +166,7 @@ def test_check_finds_the_demo_well_and_says_what_is_wrong_with_it_otherwise(demo
     assert demo.run("check") == ""
     settings = (demo.folder / "lastmile.toml").read_text()
     broken = tmp_path / "lastmile.toml"
-    broken.write_text(settings.replace("decimals = 6", "decimals = 18").replace("chain_id = 31337", "chain_id = 1"))
+    broken.write_text(settings.replace("decimals = 6", "decimals = 18").replace("chain_id = 31337", "chain_id = 31338"))
     command = lastmile("check", "--config", str(broken), "--data", str(tmp_path))
     done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 1

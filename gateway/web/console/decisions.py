@@ -171,7 +171,7 @@ async def _recover(deed: Deed) -> None:
         order_id=order_id,
         chain_id=int(chain_id),
         token=token,
-        coins=deed.services.desk.coins,
+        rules=deed.services.desk,
         operator=deed.operator,
         reason=deed.reason,
         now=deed.now,

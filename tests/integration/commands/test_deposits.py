@@ -138,8 +138,17 @@ def test_small_change_is_set_aside_and_given_back(lastmile: Any, order_id: str) 
         lastmile("refund", order_id, "--of", "everything", *BY)
 
 
-def test_coins_are_recovered_by_their_contract(lastmile: Any, order_id: str) -> None:
+def test_coins_are_recovered_by_their_contract(
+    lastmile: Any, order_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     usdc = "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913"
+    with pytest.raises(Refusal, match=r"\[chains\.sweep\]"):
+        lastmile("recover", order_id, "--chain", "base", "--token", usdc, *BY)
+    keystore = tmp_path / "gas.json"
+    keystore.write_text(json.dumps({"version": 3, "address": "ab" * 20}))
+    keystore.chmod(0o600)
+    for name, value in {"KEYSTORE": str(keystore), "PASSWORD": "x", "NATIVE_USD": "3000"}.items():
+        monkeypatch.setenv(f"LASTMILE_CHAINS__0__SWEEP__{name}", value)
     assert lastmile("recover", order_id, "--chain", "base", "--token", usdc, *BY).startswith("swp_")
     with pytest.raises(Refusal):
         lastmile("recover", order_id, "--chain", "base", "--token", "native", *BY)

@@ -53,7 +53,7 @@ def offer(**changes: Any) -> Offer:
     )
 
 
-RULES = DeskRules(least=LEAST, taken={USDC.code, USDT.code}, natives={"ETH@31337"})
+RULES = DeskRules(least=LEAST, taken={USDC.code, USDT.code}, natives={"ETH@31337"}, swept={31337})
 
 
 @dataclass

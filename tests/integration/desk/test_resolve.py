@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +13,7 @@ from gateway.db.session import transaction
 from gateway.desk.errors import NotHeld, NothingThere, TermsDoNotHold, WorthSendingBack
 from gateway.desk.history import decisions_about
 from gateway.desk.judge import Kind
-from gateway.desk.recover import AlreadyOrdered, close_stray, recover
+from gateway.desk.recover import AlreadyOrdered, NotSwept, close_stray, recover
 from gateway.desk.resolve import release_hold, take_back, write_off
 from gateway.errors import Refusal
 from gateway.ledger.freezes import AssetFrozen, FreezeKind, freeze_asset, lift_freezes
@@ -23,7 +24,7 @@ from gateway.orders.states import E
 from gateway.pricing.quotes import BadAmount
 from gateway.refunds.errors import OrderNotFound
 from tests.factories import NOW, USDC
-from tests.integration.desk.office import BY, LATE, WHY
+from tests.integration.desk.office import BY, LATE, RULES, WHY
 from tests.integration.desk.test_unmatched import LISTED, TX, UNKNOWN, stray
 
 
@@ -145,7 +146,7 @@ async def test_nobody_takes_back_what_was_written_off_of_another(office):
         (release_hold, {}),
         (write_off, {"asset": USDC.code, "cost": "99"}),
         (take_back, {"asset": USDC.code}),
-        (recover, {"chain_id": 31337, "token": LISTED, "coins": {}}),
+        (recover, {"chain_id": 31337, "token": LISTED, "rules": RULES}),
         (close_stray, {"chain_id": 31337, "tx_hash": TX, "log_index": 3}),
     ],
 )
@@ -176,12 +177,14 @@ async def test_each_decision_has_a_name_and_a_reason(office, act, what):
 async def test_any_coin_is_recovered_once_while_it_is_there(office):
     order = await office.order()
     token = UNKNOWN
-    what = {"chain_id": 31337, "token": token, "coins": {}}
+    what = {"chain_id": 31337, "token": token, "rules": RULES}
     with pytest.raises(NothingThere):
         await do(office, recover, order.order_id, **what)
     await stray(office, order, token=token)
-    with pytest.raises(NothingThere):
+    with pytest.raises(NotSwept, match="no key sweeps|No key sweeps"):
         await do(office, recover, order.order_id, **what | {"chain_id": 1})
+    with pytest.raises(NothingThere):
+        await do(office, recover, order.order_id, **what | {"chain_id": 1, "rules": replace(RULES, swept={1})})
     with pytest.raises(NothingThere):
         await do(office, recover, order.order_id, **what | {"token": NO_ADDRESS})
     sweep = await do(office, recover, order.order_id, **what)

@@ -90,7 +90,7 @@ def wallets_of(payer: Payer, token: str) -> Wallets:
 
 @pytest.fixture
 async def scene(devchain: DevChain, engine: AsyncEngine) -> AsyncIterator[Scene]:
-    payer = await make_payer(devchain, engine)
+    payer = make_payer(devchain, engine)
     scene = Scene(engine, wallets=wallets_of(payer, devchain.usdc))
     scene.payer, scene.sender = payer, Account.create().address
     deal_usdc(devchain, payer.sender, 50_000_000)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-IMPORTERS = ("gateway.chain.eth", "gateway.chain.signer", "gateway.chain.provider", "gateway.chain.ownership", "gateway.main")
+IMPORTERS = ("gateway.chain.eth", "gateway.chain.provider", "gateway.chain.ownership")
 
 
 @pytest.mark.parametrize("module", IMPORTERS)
