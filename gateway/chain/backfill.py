@@ -92,7 +92,7 @@ class Backfill:
             cursor = await queries.read_cursor(connection, chain_id=self._terms.chain_id)
         if cursor is None or cursor.final.number < last:
             raise NotFinalYet(last=last, final=cursor.final.number if cursor else None)
-        if (await self._quorum.ends(beyond=last)).final < last:
+        if (await self._quorum.ends(beyond=last, final=last - 1)).final < last:
             raise NotFinalYet(last=last, final=cursor.final.number)
         await self._wanted.watched.refresh()
         try:
@@ -122,7 +122,7 @@ class Backfill:
             await self._quorum.newest(provider, least=last)
             return await final_vote(provider.node, provider.reach, self._wanted, first=first, last=last)
 
-        return await self._quorum.decide(vote, what=f"blocks {first} to {last}")
+        return await self._quorum.decide(vote, what=f"blocks {first} to {last}", wide=True)
 
     async def _write(self, vote: Vote, first: int) -> Stretch:
         last = vote.headers[-1].number

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum, auto
@@ -124,11 +124,12 @@ def _chain(
 
 
 def _judge(
-    terms: ChainTerms | None, state: ChainState | None, providers: Iterable[ProviderState], *, now: datetime
+    terms: ChainTerms | None, state: ChainState | None, providers: Sequence[ProviderState], *, now: datetime
 ) -> tuple[Readiness, str]:
     if state is None:
         said = "; ".join(f"{p.name}: {p.reason}" for p in providers if not p.trusted)
-        return Readiness.WAITING, said or "nobody has begun to watch it; `lastmile work` does"
+        begun = "its providers don't agree about where to begin" if providers else None
+        return Readiness.WAITING, said or begun or "nobody has begun to watch it; `lastmile work` does"
     if state.halted is not None:
         return Readiness.HALTED, state.halted
     looked_at = max([state.updated_at, *(provider.asked_at for provider in providers)])

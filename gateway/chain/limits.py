@@ -36,6 +36,8 @@ _WIDTHS = (
     ("Avalanche", re.compile(rf"maximum is set to {_NUMBER}")),
     ("reth", re.compile(rf"max block range {_NUMBER}")),
     ("Blast", re.compile(rf"allowed for your plan \(\d+ > {_NUMBER}\)")),
+    ("Infura, free", re.compile(rf"range \d+ exceeds limit of {_NUMBER}")),
+    ("HECO", re.compile(rf"range: \d+, max: {_NUMBER}")),
     ("Alchemy, free", re.compile(rf"up to a {_NUMBER} block range")),
 )
 # No narrower range helps against these.

@@ -105,11 +105,13 @@ class GuardedProvider(AsyncHTTPProvider):
         async def attempt() -> list[T]:
             answers = read(await self._post(method, self.encode_batch_request_dicts(requests), len(each)))
             if len(answers) == 1 and answers[0].error is not None:
-                raise self._refusal(method, answers[0].error, len(each))
+                fault = self._refusal(method, answers[0].error, len(each))
+                # Whatever its words are: one error for all says nothing about single questions.
+                raise fault if isinstance(fault, Throttled) or len(each) == 1 else TooMuchAsked(str(fault))
             by_id: dict[object, Answer[T]] = {answer.id: answer for answer in answers if type(answer.id) is int}
             if len(answers) != len(ids) or by_id.keys() != set(ids):
                 raise TooMuchAsked(f"{method}: {len(ids)} questions in one batch, and the answers aren't theirs")
-            return [self._result(method, by_id[number], number, None) for number in ids]
+            return [self._result(method, by_id[number], number, len(each)) for number in ids]
 
         return await self._patiently(method, attempt)
 

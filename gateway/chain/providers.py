@@ -27,6 +27,8 @@ HEALTH_S = 30.0
 """How often a provider that isn't needed at present is asked all the same."""
 CHECK_AGAIN_S = 300.0
 """How often chain id and checkpoint are checked again."""
+CLAIM_S = (60.0, 600.0)
+"""How long a newest or final block may be one that no quorum has reached."""
 TARDY_MOST = 8
 REASON_MOST = 500
 """Longest reason kept, in characters."""
@@ -57,6 +59,12 @@ class Provider:
         """When chain id and checkpoint were right; None: not since the last fault."""
         self.due_s = 0.0
         """When to ask it although it isn't needed."""
+        self.went_back = 0
+        """How often of late what it calls final was less than before."""
+        self.fell = 0
+        """By how many blocks at most."""
+        self._claims: dict[str, tuple[int, float]] = {}
+        """What it claims to have reached before the others, and since when."""
         self._demotions = 0
         self._calm = 0
 
@@ -67,7 +75,23 @@ class Provider:
 
     def met(self, head: Header, final: Final) -> None:
         """Note how far it says that the chain goes."""
+        if final.header is not None and (fell := (self.highest[1] or 0) - final.number) > 0:
+            self.went_back += 1
+            self.fell = max(self.fell, fell)
         self.head, self.final, self.highest = head, final, (head.number, final.number)
+
+    def claims_too_much(self, *, head: int, final: int, now_s: float) -> str | None:
+        """A sentence if it said long ago that the chain goes further than where a quorum is now: `head` and `final`."""
+        said = {"newest": self.highest[0] or 0, "newest final": self.highest[1] or 0}
+        for (what, number), agreed, patience_s in zip(said.items(), (head, final), CLAIM_S, strict=True):
+            least, since_s = self._claims.get(what, (number, now_s))
+            if number <= agreed or least <= agreed:
+                self._claims.pop(what, None)
+                continue
+            self._claims[what] = (min(least, number), since_s)
+            if now_s - since_s > patience_s:
+                return f"claims since {now_s - since_s:.0f} s that its {what} block is {least}, which others haven't reached"
+        return None
 
     def needs_check(self, *, now_s: float) -> bool:
         """Whether chain id and checkpoint have to be looked at before its answer counts."""
@@ -80,7 +104,7 @@ class Provider:
         self.due_s = now_s + HEALTH_S * random.uniform(0.5, 1)  # noqa: S311 - spreads questions, guards nothing
         self._calm += 1
         if self._calm >= CALM_LEAST:
-            self._demotions = 0
+            self._demotions = self.went_back = self.fell = 0
 
     def came_late(self) -> None:
         """Others were quicker or have newer blocks; no fault, but they are asked first from now on."""
@@ -91,7 +115,7 @@ class Provider:
         self.reason = reason[:REASON_MOST]
         self.faults += 1
         self.checked_s = None
-        self._calm = 0
+        self._calm = self.went_back = self.fell = 0
         pause_s = min(PAUSE_FIRST_S * 2 ** min(self._demotions, DOUBLINGS_MOST), PAUSE_MOST_S)
         self._demotions += 1
         self.due_s = now_s + pause_s * random.uniform(0.5, 1)  # noqa: S311 - spreads retries, guards nothing

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from gateway.chain.providers import Provider, providers_of
 from gateway.chain.rpc import Final, Node, connect
-from gateway.chain.scan import Narrowed
+from gateway.chain.scan import BACKENDS_APART, Narrowed
 from gateway.chain.terms import ChainTerms, Checkpoint, Finality, FinalizedTag
 from gateway.chain.wire import Header, NodeFault
 
@@ -24,8 +24,8 @@ HEDGE_MOST_S = 4.0
 """How long a node may dawdle before another one is asked beside it."""
 LAG_MOST = 5
 """Blocks that a provider may be behind the others without being demoted."""
-NARROW = 100
-"""Who answers for fewer blocks of logs at once is asked after the others: a backfill is as wide as its narrowest voter."""
+BACK_MOST = 3
+"""So often a provider's final block may go back: several nodes may answer at one URL."""
 VISIT_TRIES = 3
 VISIT_AGAIN_S = 1.0
 SAID_MOST = 160
@@ -79,6 +79,11 @@ class Ends:
     head: int
     final: int
 
+    @property
+    def deep(self) -> int:
+        """Up to here all nodes behind each URL should have all blocks for good."""
+        return max(min(self.final, self.head - BACKENDS_APART), 0)
+
 
 class Quorum:
     """The nodes of one chain; each is another operator's, by its name."""
@@ -92,6 +97,7 @@ class Quorum:
         self._checkpoint: Checkpoint | None = None
         self._finality: Finality = FinalizedTag()
         self._visits: dict[Provider, asyncio.Task[None]] = {}
+        self._ends: Ends | None = None
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -120,12 +126,14 @@ class Quorum:
             raise Behind(f"doesn't have block {least} yet")
         return provider.head
 
-    async def ends(self, *, beyond: int) -> Ends:
+    async def ends(self, *, beyond: int, final: int = 0) -> Ends:
         """Have a new look at how far a quorum has come.
 
-        More than a quorum are asked only if that may lead `beyond`. Raises `NoQuorum`.
+        More than a quorum are asked only if that may lead `beyond` with new blocks, or further than `final` and what is
+        known with final ones. Raises `NoQuorum`.
         """
-        known = self._known_head()
+        known_head, known_final = self._known(0), self._known(1)
+        final = max(final, known_final)
         for provider in self.providers:
             provider.head = provider.final = None
 
@@ -135,12 +143,11 @@ class Quorum:
             return head, final
 
         def missing(ballot: Ballot[tuple[Header, Final]]) -> int:
-            numbers = self._reached(ballot, lambda said: said[0].number)
-            if len(numbers) < self.quorum:
-                return self.quorum - len(numbers)
-            # Those that were asked may all have stopped: then others are known to have come further.
-            stands = numbers[self.quorum - 1]
-            return int(stands < known or stands <= beyond < numbers[0])
+            heads = self._reached(ballot, lambda said: said[0].number)
+            finals = self._reached(ballot, lambda said: said[1].number)
+            if len(heads) < self.quorum:
+                return self.quorum - len(heads)
+            return int(self._may_lead(heads, known_head, beyond) or self._may_lead(finals, known_final, final))
 
         ballot = await self._ask(look, missing=missing)
         self._judge_faults(ballot)
@@ -149,15 +156,17 @@ class Quorum:
         if len(heads) < self.quorum:
             raise NoQuorum(self._sentence(ballot, what="its newest blocks"))
         ends = Ends(head=heads[self.quorum - 1], final=min(finals[self.quorum - 1], heads[self.quorum - 1]))
-        self._judge_lag(ballot, ends)
+        self._ends = ends
+        self._judge_ends(ballot, ends, vain=ends.head <= beyond < heads[0] or ends.final <= final < finals[0])
         return ends
 
-    async def decide(self, question: Callable[[Provider], Coroutine[Any, Any, T]], *, what: str) -> T:
+    async def decide(self, question: Callable[[Provider], Coroutine[Any, Any, T]], *, what: str, wide: bool = False) -> T:
         """The answer of a quorum to a question that has one right answer; who gives another one is demoted.
 
-        `what` names the subject in sentences. Raises `NoQuorum`, and `Narrowed` if a narrower question may succeed.
+        `what` names the subject in sentences. `wide`: it's about as many blocks as `width` allows. Raises `NoQuorum`, and
+        `Narrowed` if a narrower question may succeed.
         """
-        ballot = await self._ask(question, missing=self._disagreement)
+        ballot = await self._ask(question, missing=self._disagreement, wide=wide)
         self._judge_faults(ballot)
         winner = self._winner(ballot, what=what)
         now_s = _now_s()
@@ -168,8 +177,9 @@ class Quorum:
         return winner
 
     def width(self, *, everybody: bool) -> int:
-        """How many blocks of logs the first providers in turn answer for at once, as many as a quorum; or `everybody`."""
-        asked = self._in_turn() if everybody else self._in_turn()[: self.quorum]
+        """How many blocks of logs as many providers as a quorum answer for at once; or `everybody`."""
+        in_turn = self._in_turn(wide=True)
+        asked = in_turn if everybody else in_turn[: self.quorum]
         return min(provider.reach.width for provider in asked)
 
     def demote(self, provider: Provider, fault: NodeFault) -> None:
@@ -188,10 +198,16 @@ class Quorum:
         for provider in self.providers:
             await provider.node.disconnect()
 
-    async def _ask(self, question: Callable[[Provider], Awaitable[T]], *, missing: Callable[[Ballot[T]], int]) -> Ballot[T]:
+    async def _ask(
+        self,
+        question: Callable[[Provider], Awaitable[T]],
+        *,
+        missing: Callable[[Ballot[T]], int],
+        wide: bool = False,
+    ) -> Ballot[T]:
         """Ask as many as are `missing`, then more as needed, until none is missing or all were asked."""
         ballot: Ballot[T] = Ballot()
-        waiting = self._in_turn()
+        waiting = self._in_turn(wide=wide)
         running: dict[asyncio.Task[T], Provider] = {}
         started_s = _now_s()
         try:
@@ -231,13 +247,17 @@ class Quorum:
                 raise NodeFault(f"its block {found.number} is {found.hash}, but the checkpoint is {self._checkpoint.hash}")
         provider.checked_s = _now_s()
 
-    def _in_turn(self) -> list[Provider]:
-        """All providers: trusted, generous, quick and current ones first; one node of each operator, then the rest."""
+    def _in_turn(self, *, wide: bool) -> list[Provider]:
+        """All providers: trusted, quick and current ones first; one node of each operator, then the rest.
+
+        `wide`: those first that answer for many blocks at once, since a range is as wide as its narrowest voter allows.
+        """
         now_s = _now_s()
 
-        def rank(provider: Provider) -> tuple[bool, bool, bool, int]:
+        def rank(provider: Provider) -> tuple[bool, bool, int, int]:
             demoted = provider.reason is not None
-            return demoted, demoted and provider.due_s > now_s, provider.reach.width < NARROW, provider.tardy
+            narrow = -provider.reach.width.bit_length() if wide else 0
+            return demoted, demoted and provider.due_s > now_s, narrow, provider.tardy
 
         ranked = sorted(self.providers, key=rank)
         firsts: dict[str, Provider] = {}
@@ -282,18 +302,23 @@ class Quorum:
 
     def _sentence(self, ballot: Ballot[T], *, what: str) -> str:
         """Who said what, without what may be a key."""
-        said = [f"{provider.name}: {str(answer)[:SAID_MOST]}" for provider, answer in ballot.said]
-        said += [f"{provider.name}: {str(fault)[:SAID_MOST]}" for provider, fault in ballot.faults]
+        told: dict[Provider, object] = dict(ballot.said) | dict(ballot.faults)
+        said = [f"{provider.name}: {str(told[provider])[:SAID_MOST]}" for provider in self.providers if provider in told]
         return f"{self.quorum} of {len(self.providers)} providers must agree about {what}. " + "; ".join(said)
 
-    def _known_head(self) -> int:
-        """How far a quorum of the trusted providers had come when each was asked last."""
+    def _known(self, which: int) -> int:
+        """How far a quorum of the trusted providers had come when each was asked last: 0 newest, 1 final blocks."""
         best: dict[str, int] = {}
         for provider in self.providers:
-            if provider.reason is None and provider.highest[0] is not None:
-                best[provider.operator] = max(provider.highest[0], best.get(provider.operator, 0))
+            if provider.reason is None and (number := provider.highest[which]) is not None:
+                best[provider.operator] = max(number, best.get(provider.operator, 0))
         numbers = sorted(best.values(), reverse=True)
         return numbers[self.quorum - 1] if len(numbers) >= self.quorum else 0
+
+    def _may_lead(self, numbers: Sequence[int], known: int, beyond: int) -> bool:
+        """Whether asking one more may lead further: those that were asked may all have stopped, or one of them may lie."""
+        stands = numbers[self.quorum - 1]
+        return stands < known or stands <= beyond < numbers[0]
 
     def _reached(self, ballot: Ballot[T], number: Callable[[T], int]) -> list[int]:
         """One number per operator, the highest first."""
@@ -318,12 +343,25 @@ class Quorum:
             provider.came_late()
             provider.demote("answers more slowly than the others", now_s=_now_s())
 
-    def _judge_lag(self, ballot: Ballot[tuple[Header, Final]], ends: Ends) -> None:
-        for provider, (head, _) in ballot.said:
-            if head.number < ends.head:
+    def _judge_ends(self, ballot: Ballot[tuple[Header, Final]], ends: Ends, *, vain: bool) -> None:
+        """`vain`: somebody leads and nobody else confirmed it, so that all had to be asked."""
+        for provider, (head, final) in ballot.said:
+            if head.number < ends.head or (vain and (head.number > ends.head or final.number > ends.final)):
                 provider.came_late()
-            if head.number < ends.head - LAG_MOST:
-                provider.demote(f"lags: its newest block is {head.number}, others have {ends.head}", now_s=_now_s())
+            if (reason := self._about_ends(provider, head, final, ends)) is not None:
+                provider.demote(reason, now_s=_now_s())
+
+    def _about_ends(self, provider: Provider, head: Header, final: Final, ends: Ends) -> str | None:
+        """What is wrong with a provider's newest and final block, if anything."""
+        if head.number < ends.head - LAG_MOST:
+            return f"lags: its newest block is {head.number}, others have {ends.head}"
+        # Final blocks come in leaps, which are shorter than the way from the final to the newest block.
+        leap = max(ends.head - ends.final, LAG_MOST)
+        if final.number < ends.final - leap - LAG_MOST:
+            return f"lags: its newest final block is {final.number}, others have {ends.final}"
+        if provider.went_back >= BACK_MOST or provider.fell > leap:
+            return f"its final block goes back, by {provider.fell} blocks"
+        return provider.claims_too_much(head=ends.head, final=ends.final, now_s=_now_s())
 
     def _visit_others(
         self, question: Callable[[Provider], Coroutine[Any, Any, T]], winner: T, asked: Collection[Provider], what: str
@@ -339,7 +377,10 @@ class Quorum:
         self, provider: Provider, question: Callable[[Provider], Coroutine[Any, Any, T]], winner: T, what: str
     ) -> None:
         async def visit(provider: Provider) -> T:
-            provider.met(*await provider.node.ends(self._finality))
+            head, final = await provider.node.ends(self._finality)
+            provider.met(head, final)
+            if self._ends is not None and (reason := self._about_ends(provider, head, final, self._ends)) is not None:
+                raise NodeFault(reason)
             return await question(provider)
 
         for attempt in range(VISIT_TRIES):

@@ -29,6 +29,8 @@ from gateway.operators.incidents import Alarm, open_incidents
 
 PLACES_MOST = 10_000
 """Blocks with deposits among which the newest unchanged one is looked for."""
+FINAL_VANISHED = "final_deposit_vanished"
+"""Kind of the incident of a deposit that was booked as final."""
 BACK = 10_000
 """How far to go back below what was final if there is no deposit to go by, in blocks."""
 
@@ -129,7 +131,7 @@ async def resume(
         cursor = await queries.read_cursor(connection, chain_id=terms.chain_id)
     if cursor is None or cursor.halted is None:
         raise NotHalted(terms.name)
-    if (await quorum.ends(beyond=0)).final < cursor.final.number:
+    if (await quorum.ends(beyond=0, final=cursor.final.number - 1)).final < cursor.final.number:
         raise NodeFault(f"the providers don't call block {cursor.final.number} final yet: wait until they do.")
     now_there = await _header(quorum, cursor.final.number)
     same = now_there.hash == cursor.final.hash
@@ -202,7 +204,7 @@ def _alarm(deposit: Vanished) -> Alarm:
     identity = f"deposit:{deposit.chain_id}:{deposit.tx_hash}:{deposit.log_index}"
     return Alarm(
         cause=f"{identity}:vanished:{deposit.block_hash}",
-        kind="final_deposit_vanished",
+        kind=FINAL_VANISHED,
         order_id=deposit.owner,
         detail={
             "deposit": identity,

@@ -23,7 +23,9 @@ RANGE_FIRST = 2_000
 """Final blocks asked for at once, until a node has shown what it can do."""
 RANGE_MOST = 10_000
 TAIL_MOST = 64
-"""Blocks not yet final asked for at once; of each the header is read."""
+"""Blocks near the newest one asked for at once; of each the header is read."""
+BACKENDS_APART = TAIL_MOST
+"""How far nodes behind one URL may be apart, in blocks. The last so many are asked for by their hashes, in one go."""
 ANSWER_GOOD = 8 * 2**20
 """Bytes that an answer with logs should have at most: the range that gives more is made narrower."""
 CALM_LEAST = 64
@@ -45,12 +47,16 @@ class Reach:
         self._calm = 0
 
     def refused(self, fault: TooMuchAsked, *, width: int) -> None:
-        """Ask for less: as little as the node's words say, else half. Raises `fault` if one block is too much."""
+        """Ask for less: as little as the node's words say, if that's a quarter at least, else half.
+
+        Raises `fault` if one block is too much.
+        """
         if width == 1:
             raise fault
-        suggested = fault.suggested
-        self.width = suggested if suggested is not None and 0 < suggested < width else width // 2
-        self._granted = self.width if suggested is not None else width - 1
+        # A node that names next to nothing may lie: it has to refuse again and again to get there.
+        named = fault.suggested if fault.suggested is not None and width // 4 <= fault.suggested < width else None
+        self.width = max(named or width // 2, 1)
+        self._granted = width - 1 if named is None else self.width
         self._calm = 0
 
     def answered(self, *, width: int, size: int) -> None:
@@ -82,11 +88,21 @@ class Wanted:
         parts = [
             await node.transfers(where, tokens=self.tokens, watched=self.watched, topics=topics) for topics in questions
         ]
+        return self._noted(_together(parts), questions, blocks)
+
+    async def read_each(self, node: Node, hashes: Sequence[str]) -> Found:
+        """The transfers to us in single blocks. From these, a node that doesn't have one of them can't leave any out."""
+        questions = plan(topics=self.watched.topics(), blocks=1, traffic=self.traffic)
+        parts = [
+            await node.transfers_of_blocks(hashes, tokens=self.tokens, watched=self.watched, topics=topics)
+            for topics in questions
+        ]
+        return self._noted(_together([found for part in parts for found in part]), questions, len(hashes))
+
+    def _noted(self, found: Found, questions: Sequence[object], blocks: int) -> Found:
         if questions == [None]:
-            (found,) = parts
             self.traffic = self.traffic.plus(blocks=blocks, logs=found.logs, size=found.size)
-            return found
-        return _together(parts)
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +126,10 @@ class Vote:
 async def final_vote(node: Node, reach: Reach, wanted: Wanted, *, first: int, last: int) -> Vote:
     """Blocks that are final already: just the last header is read, the one below, and those of deposits.
 
-    All after the logs: so the node had the whole range when it gave them.
+    All after the logs: so the node had the whole range when it gave them. Behind one URL there may be several nodes, though,
+    and one that doesn't have the last blocks gives the logs of those before as if they were all. So this is only for blocks
+    that lie `BACKENDS_APART` below the newest one. What a URL's node leaves out that is still further behind, a vote of
+    several operators finds out; a single one can't be proved complete.
     """
     found = await _logs(node, reach, wanted, {"fromBlock": hex(first), "toBlock": hex(last)}, width=last - first + 1)
     with_deposits = {transfer.block_number for transfer in found.transfers}
@@ -125,10 +144,11 @@ async def final_vote(node: Node, reach: Reach, wanted: Wanted, *, first: int, la
     )
 
 
-async def tail_vote(node: Node, reach: Reach, wanted: Wanted, *, at: Place, last: int, head: Header) -> Vote:
-    """Blocks that can still change, from the one above `at`: all headers, linked, and the logs of just these blocks.
+async def tail_vote(node: Node, wanted: Wanted, *, at: Place, last: int, head: Header) -> Vote:
+    """The newest blocks, from the one above `at`: all headers, linked, and the logs of just these blocks, by their hashes.
 
-    `head` is the node's newest block. If the stretch doesn't stand on `at`, no logs are read.
+    So a node can't answer from another fork, nor with nothing for a block that it doesn't have. `head` is the node's newest
+    block. If the stretch doesn't stand on `at`, no logs are read.
     """
     known = [head] if head.number == last and last >= at.number else []
     if last == at.number:
@@ -137,9 +157,11 @@ async def tail_vote(node: Node, reach: Reach, wanted: Wanted, *, at: Place, last
     headers = [*await node.headers(range(at.number + 1, last + 1 - len(known))), *known]
     if not follows(at, headers):
         return Vote(before=headers[0].parent_hash)
-    found = await _tail_logs(node, reach, wanted, headers)
+    found = await wanted.read_each(node, [header.hash for header in headers])
     check_hashes(found.hashes, headers=headers)
     times = {header.number: header.time for header in headers}
+    if strange := found.hashes.keys() - times.keys():
+        raise NodeFault(f"asked for logs of blocks {at.number + 1} to {last}, the node gives one of block {min(strange)}")
     with_deposits = {transfer.block_number for transfer in found.transfers}
     return Vote(
         before=at.hash,
@@ -147,19 +169,6 @@ async def tail_vote(node: Node, reach: Reach, wanted: Wanted, *, at: Place, last
         transfers=found.transfers,
         times={number: times[number] for number in with_deposits},
     )
-
-
-async def _tail_logs(node: Node, reach: Reach, wanted: Wanted, headers: Sequence[Header]) -> Found:
-    """Logs of blocks that were in the chain after the logs were read, too."""
-    first, last = headers[0], headers[-1]
-    if first is last:
-        # By hash a node can't answer from another fork, nor with nothing for a block that it doesn't have.
-        return await _logs(node, reach, wanted, {"blockHash": last.hash}, width=1)
-    where = {"fromBlock": hex(first.number), "toBlock": hex(last.number)}
-    found = await _logs(node, reach, wanted, where, width=len(headers))
-    if (await node.header(last.number)).hash != last.hash:
-        raise NodeFault(f"block {last.number} changed while its logs were read")
-    return found
 
 
 async def _logs(node: Node, reach: Reach, wanted: Wanted, where: Mapping[str, object], *, width: int) -> Found:
@@ -173,7 +182,9 @@ async def _logs(node: Node, reach: Reach, wanted: Wanted, where: Mapping[str, ob
 
 
 def _together(parts: Sequence[Found]) -> Found:
-    """Answers to several questions about one range as one."""
+    """Answers to several questions as one."""
+    if len(parts) == 1:
+        return parts[0]
     hashes: dict[int, str] = {}
     for part in parts:
         for number, found in part.hashes.items():

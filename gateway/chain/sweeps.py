@@ -30,7 +30,8 @@ SELECT d.address, w.salt, w.owner, d.asset, sum(d.units) AS units,
 FROM deposits AS d
 JOIN deposit_addresses AS w ON w.address = d.address AND lower(w.factory) = :factory
 JOIN assets AS a ON a.code = d.asset
-WHERE d.chain_id = :chain_id AND d.status = 'final' AND d.asset = ANY(CAST(:assets AS text[])) AND NOT EXISTS (
+WHERE d.chain_id = :chain_id AND d.status = 'final' AND d.vanished_at IS NULL
+AND d.asset = ANY(CAST(:assets AS text[])) AND NOT EXISTS (
     SELECT FROM sweep_items AS i
     WHERE i.chain_id = d.chain_id AND i.address = d.address AND i.asset = d.asset AND (
         i.state = 'open'

@@ -1,9 +1,9 @@
 """The watcher of one chain: `step()` does one bounded piece of work, and what it did is in the rows, not in the process.
 
 The path of a scan: newest and final block, by a quorum · addresses of ours · votes on the next stretch: does the stored
-cursor still lead there, which blocks, which transfers to us · one transaction. Blocks that can still change are read one by
-one and must be linked by their parents' hashes; blocks that are final already are crossed in ranges. Whatever too few
-providers agree about moves nothing.
+cursor still lead there, which blocks, which transfers to us · one transaction. Blocks near the newest one are read one by
+one and must be linked by their parents' hashes; blocks that have long been there and are final are crossed in ranges.
+Whatever too few providers agree about moves nothing.
 """
 
 from __future__ import annotations
@@ -93,6 +93,7 @@ class Watcher:
         self._ends: Ends | None = None
         self._looked_s = 0.0
         self._stood: int | None = None
+        self._settled = 0
         self._refused = False
 
     async def step(self) -> Progress:
@@ -135,7 +136,7 @@ class Watcher:
             return await self._start(ends)
         if ends.head < cursor.at.number:
             return await self._behind(cursor, ends)
-        if cursor.at.number < ends.final:
+        if cursor.at.number < ends.deep:
             return await self._cross_final(cursor, ends)
         return await self._follow_tail(cursor, ends)
 
@@ -147,14 +148,15 @@ class Watcher:
         if self._stood is None:
             return None
         looked_s_ago = asyncio.get_running_loop().time() - self._looked_s
-        if self._ends is not None and self._stood < self._ends.final and looked_s_ago < LOOK_AGAIN_S:
+        if self._ends is not None and self._stood < self._ends.deep and looked_s_ago < LOOK_AGAIN_S:
             return None
-        return await self._quorum.ends(beyond=self._stood)
+        return await self._quorum.ends(beyond=self._stood, final=self._settled)
 
     async def _look(self, cursor: Cursor | None, ends: Ends | None) -> Ends:
-        if ends is None and self._ends is not None and cursor is not None and cursor.at.number < self._ends.final:
+        if ends is None and self._ends is not None and cursor is not None and cursor.at.number < self._ends.deep:
             return self._ends
-        self._ends = ends or await self._quorum.ends(beyond=cursor.at.number if cursor else 0)
+        self._settled = cursor.final.number if cursor else 0
+        self._ends = ends or await self._quorum.ends(beyond=cursor.at.number if cursor else 0, final=self._settled)
         self._looked_s = asyncio.get_running_loop().time()
         if cursor is None or cursor.at.number < self._ends.head:
             # An address is committed before anybody is shown it, so it was there before its first payment could be mined,
@@ -178,19 +180,19 @@ class Watcher:
         return Progress(did=Did.LAGGING, cursor=cursor.at, head=ends.head)
 
     async def _cross_final(self, cursor: Cursor, ends: Ends) -> Progress:
-        """Scan a range of blocks that are all final by now. Deposits in it are final at once."""
-        vote = await self._ahead.next(first=cursor.at.number + 1, final=ends.final, width=self._width())
+        """Scan a range of blocks that have long been final by now. Deposits in it are final at once."""
+        vote = await self._ahead.next(first=cursor.at.number + 1, final=ends.deep, width=self._width())
         if vote.before != cursor.at.hash:
             return await self._rewind(cursor, ends)
         return await self._scan(cursor, ends, vote, final=_place(vote.headers[-1]))
 
     async def _follow_tail(self, cursor: Cursor, ends: Ends) -> Progress:
-        """Scan blocks that can still change, and see which of those scanned before have become final."""
-        last = min(cursor.at.number + min(TAIL_MOST, self._width()), ends.head)
+        """Scan the newest blocks, and see which of those scanned by now have become final."""
+        last = min(cursor.at.number + TAIL_MOST, ends.head)
         vote = await self._tail_vote(cursor.at, last)
         if vote.before != cursor.at.hash:
             return await self._rewind(cursor, ends)
-        now_final = await self._now_final(cursor, ends)
+        now_final = await self._now_final(cursor, ends, vote.headers)
         if vote.headers:
             return await self._scan(cursor, ends, vote, final=now_final)
         if now_final == cursor.final:
@@ -198,19 +200,21 @@ class Watcher:
         settled = record.Scanned(at=cursor.at, final=now_final, blocks=[], times={})
         return await self._write(cursor, ends, settled, did=Did.FINALIZED)
 
-    async def _now_final(self, cursor: Cursor, ends: Ends) -> Place:
-        """The last final block that we have scanned; it never moves back, whatever nodes say."""
+    async def _now_final(self, cursor: Cursor, ends: Ends, scanned: Sequence[Header]) -> Place:
+        """The last final block, among those stored and those `scanned` now; it never moves back, whatever nodes say."""
         if ends.final <= cursor.final.number:
             return cursor.final
+        last = scanned[-1].number if scanned else cursor.at.number
         named = {p: p.final.header for p in self._quorum.providers if p.final is not None and p.final.header is not None}
-        within = {p: header for p, header in named.items() if cursor.final.number <= header.number <= cursor.at.number}
-        stored = await self._stored({ends.final} | {header.number for header in within.values()})
+        within = {p: header for p, header in named.items() if cursor.final.number <= header.number <= last}
+        hashes = {header.number: header.hash for header in scanned}
+        hashes |= await self._stored(({ends.final} | {header.number for header in within.values()}) - hashes.keys())
         for provider, header in within.items():
-            if stored[header.number] != header.hash:
+            if hashes[header.number] != header.hash:
                 fault = NodeFault(f"has another block {header.number} among the final ones than in its chain")
                 self._quorum.demote(provider, fault)
                 raise NodeFault(f"{provider.name} {fault}")
-        return Place(number=ends.final, hash=stored[ends.final])
+        return Place(number=ends.final, hash=hashes[ends.final])
 
     async def _scan(self, cursor: Cursor, ends: Ends, vote: Vote, *, final: Place) -> Progress:
         scanned = record.Scanned(
@@ -280,12 +284,12 @@ class Watcher:
             await self._quorum.newest(provider, least=last)
             return await final_vote(provider.node, provider.reach, self._wanted, first=first, last=last)
 
-        return await self._quorum.decide(vote, what=f"blocks {first} to {last}")
+        return await self._quorum.decide(vote, what=f"blocks {first} to {last}", wide=True)
 
     async def _tail_vote(self, at: Place, last: int) -> Vote:
         async def vote(provider: Provider) -> Vote:
             head = await self._quorum.newest(provider, least=last)
-            return await tail_vote(provider.node, provider.reach, self._wanted, at=at, last=last, head=head)
+            return await tail_vote(provider.node, self._wanted, at=at, last=last, head=head)
 
         return await self._quorum.decide(vote, what=f"the blocks above {at.number} up to {last}")
 
@@ -294,6 +298,8 @@ class Watcher:
         return self._quorum.width(everybody=self._refused)
 
     async def _stored(self, numbers: set[int]) -> dict[int, str]:
+        if not numbers:
+            return {}
         async with transaction(self._reading) as connection:
             stored = await queries.read_hashes(connection, chain_id=self._chain_id, numbers=numbers)
         if stored.keys() != numbers:

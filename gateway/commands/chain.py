@@ -172,13 +172,16 @@ def _as_json(name: str, state: ChainState | None, providers: Sequence[ProviderSt
     return json.dumps(document, default=str)
 
 
-def _as_text(name: str, state: ChainState | None, providers: Sequence[ProviderState]) -> str:
-    if state is None:
-        return f"{name}: not watched yet"
+def _progress(name: str, state: ChainState) -> list[str]:
     far = "nobody trusted says how far the chain is" if state.lag is None else f"{state.lag} blocks behind"
     lines = [f"{name}: scanned up to block {state.cursor}, final up to {state.final}; {far}"]
     lines += [f"  HALTED: {state.halted}"] * (state.halted is not None)
     lines += [f"  waiting: {state.waiting}"] * (state.waiting is not None)
+    return lines
+
+
+def _as_text(name: str, state: ChainState | None, providers: Sequence[ProviderState]) -> str:
+    lines = [f"{name}: {'nothing scanned' if providers else 'not watched'} yet"] if state is None else _progress(name, state)
     for provider in providers:
         trust = "trusted" if provider.trusted else f"demoted: {provider.reason}"
         lines.append(

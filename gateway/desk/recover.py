@@ -39,7 +39,8 @@ class NotSwept(Refusal):
 _THERE = text("""
 SELECT count(*) FROM (
     SELECT block_number FROM deposits AS d JOIN deposit_addresses AS w USING (address)
-    WHERE w.owner = :order_id AND d.chain_id = :chain_id AND d.asset = :asset AND d.status = 'final' AND d.vanished_at IS NULL
+    WHERE w.owner = :order_id AND d.chain_id = :chain_id AND d.asset = :asset AND d.status = 'final'
+    AND d.vanished_at IS NULL
     UNION ALL
     SELECT block_number FROM strays AS s JOIN deposit_addresses AS w USING (address)
     WHERE w.owner = :order_id AND s.chain_id = :chain_id AND s.token = :token

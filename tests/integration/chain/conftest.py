@@ -10,7 +10,7 @@ from gateway.db.embedded import Server
 from gateway.db.migrate import migrate
 from tests.integration.chain.desk import Desk
 
-TABLES = ("deposits", "deposit_addresses", "chain_blocks", "chain_cursors")
+TABLES = ("deposits", "deposit_addresses", "chain_blocks", "chain_cursors", "chain_leases", "chain_providers")
 
 
 @pytest.fixture(scope="session")

@@ -13,9 +13,11 @@ from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.chain.models import ChainBlock, ChainCursor, Deposit, DepositAddress
+from gateway.chain.quorum import Quorum
 from gateway.chain.rpc import Node, Transport
 from gateway.chain.terms import ChainTerms
 from gateway.chain.watcher import Did, Progress, Watcher
+from gateway.chain.watchlist import Watchlist
 from gateway.chain.wire import NodeFault
 from gateway.db.session import transaction
 from gateway.ledger.post import register_assets
@@ -33,7 +35,13 @@ class Desk:
     now: datetime = NOW
 
     def watcher(self, transport: Transport, terms: ChainTerms) -> Watcher:
-        return Watcher(terms=terms, node=Node(transport), engine=self.engine, clock=lambda: self.now)
+        """A watcher that believes one node."""
+        return self.watcher_of(Quorum(nodes=[Node(transport)], quorum=1), terms)
+
+    def watcher_of(self, quorum: Quorum, terms: ChainTerms) -> Watcher:
+        return Watcher(
+            terms=terms, quorum=quorum, engine=self.engine, clock=lambda: self.now, watched=Watchlist(self.engine)
+        )
 
     async def know(self, assets: Iterable[Asset], addresses: Iterable[str]) -> None:
         async with transaction(self.engine) as connection:
@@ -60,7 +68,9 @@ class Desk:
         return row
 
     async def everything(self) -> list[Any]:
-        return [await self.rows(table) for table in (ChainCursor, ChainBlock, Deposit)]
+        """All that the chain's word has moved; not why it waits."""
+        cursors = [{**row._mapping, "waiting": None} for row in await self.rows(ChainCursor)]
+        return [cursors, await self.rows(ChainBlock), await self.rows(Deposit)]
 
     async def run(self, statement: str, **parameters: object) -> None:
         async with transaction(self.engine) as connection:

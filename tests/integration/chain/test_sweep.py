@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from fractions import Fraction
 from itertools import count
 from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.chain.factory import Stands
@@ -200,12 +201,25 @@ async def test_small_ones_ride_along_only_if_they_pay_their_own_gas(yard: Yard) 
     assert balance(yard.chain, dust, yard.chain.usdc) == 2
 
 
-async def test_money_that_is_not_final_is_left_alone(yard: Yard) -> None:
+async def _set(yard: Yard, columns: str) -> None:
+    async with transaction(yard.payer.engine) as connection:
+        await connection.execute(text(f"UPDATE deposits SET {columns}"))
+
+
+async def test_money_that_is_not_final_or_has_vanished_is_left_alone(yard: Yard) -> None:
     address = await yard.address("ord_1")
     deal_usdc(yard.chain, address, 10_000_000)
     await yard.book(address, 10_000_000, status="seen")
     await yard.settle()
     assert await yard.states() == {}
+    await _set(yard, "status = 'final', vanished_at = now()")
+    yard.payer.now += timedelta(days=2)
+    await yard.settle()
+    assert await yard.states() == {}
+    await _set(yard, "vanished_at = NULL")
+    yard.payer.now += timedelta(days=2)
+    await yard.settle()
+    assert await yard.states() == {address: "flushed"}
 
 
 async def test_plans_are_made_at_their_time_and_by_one_worker(yard: Yard) -> None:

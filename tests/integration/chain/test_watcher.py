@@ -297,13 +297,14 @@ async def test_a_log_that_is_there_already_in_another_block_is_refused(known: De
     assert await known.everything() == before
 
 
-async def test_a_reorganisation_while_we_were_away_is_found(known: Desk) -> None:
+@pytest.mark.parametrize("blocks", [50, 200])
+async def test_a_reorganisation_while_we_were_away_is_found(known: Desk, blocks: int) -> None:
     chain = FakeChain(blocks=10)
     await catch_up(known.watcher(chain, terms()))
     chain.mine(transfer(to=OURS))
     await catch_up(known.watcher(chain, terms()))
     chain.reorg(1)
-    chain.mine(blocks=50)
+    chain.mine(blocks=blocks)
     steps = await catch_up(known.watcher(chain, terms()))
     assert steps[0].did is Did.REWOUND
     assert (await known.deposit()).status == "orphaned"
@@ -375,7 +376,7 @@ async def test_a_change_below_what_was_final_halts_until_a_person_clears_it(know
     await catch_up(watcher)
     deposits = await known.deposits()
     chain.reorg(7)
-    chain.mine(transfer(to=OTHER_OURS), blocks=60 if away else 7)
+    chain.mine(transfer(to=OTHER_OURS), blocks=200 if away else 7)
     step = (await catch_up(watcher))[-1]
     assert step.did is Did.HALTED
     cursor = await known.cursor()
@@ -432,8 +433,8 @@ async def test_a_node_that_contradicts_itself_does_not_halt_ours(known: Desk) ->
     chain.calls.clear()
 
     def flip(_method: str) -> None:
-        # Both ends, the cursor and three steps of the search come from the fork; the last look is at the right chain again.
-        chain.blocks = fork if chain.calls.count("eth_getBlockByNumber") <= 6 else truth
+        # Both ends, the stretch's nine and three steps of the search come from the fork; the last look is at our chain.
+        chain.blocks = fork if chain.calls.count("eth_getBlockByNumber") <= 14 else truth
 
     chain.before = flip
     with pytest.raises(NodeFault, match="in turn"):
@@ -667,7 +668,7 @@ def zeroed(block: Any) -> Any:
 LIES: dict[str, tuple[str, Any]] = {
     "no head": ("eth_getBlockByNumber", lambda _: None),
     "a head without hash": ("eth_getBlockByNumber", lambda block: block | {"hash": None}),
-    "another number": ("eth_getBlockByNumber", lambda block: block | {"number": "0x12"}),
+    "another number": ("eth_getBlockByNumber", lambda block: block and block | {"number": "0x12"}),
     "a number as number": ("eth_getBlockByNumber", lambda block: block | {"number": int(block["number"], 16)}),
     "logs null": ("eth_getLogs", lambda _: None),
     "logs of another fork": ("eth_getLogs", lambda logs: [log | {"blockHash": word("fork")} for log in logs]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -13,13 +13,18 @@ import pytest
 
 from gateway.chain.check import check_chain
 from gateway.chain.forwarders import forwarder_address, salt_of
+from gateway.chain.models import ChainCursor, ChainLease
+from gateway.chain.quorum import Quorum
 from gateway.chain.rpc import Node, connect
 from gateway.chain.terms import ChainTerms, Depth, Finality, FinalizedTag
 from gateway.chain.watcher import Did, Watcher
+from gateway.chain.watching import Watching
+from gateway.chain.watchlist import Watchlist
 from gateway.devchain.chain import DevChain
 from gateway.devchain.rpc import Rpc
 from gateway.devchain.stablecoin import call
 from gateway.money import Asset
+from gateway.worker.loops import Loop, Worker
 from tests.chain_tools import deploy, mine, reorg, transact
 from tests.integration.chain.desk import NOW, Desk, catch_up
 
@@ -54,7 +59,7 @@ class Scene:
         return ChainTerms(**whole | changes)
 
     def watcher(self, finality: Finality | None = None) -> Watcher:
-        return Watcher(terms=self.terms(finality), node=self.node, engine=self.desk.engine, clock=lambda: NOW)
+        return self.desk.watcher_of(Quorum(nodes=[self.node], quorum=1), self.terms(finality))
 
     async def pay(self, to: str = OURS, units: int = 10_000_000) -> dict[str, Any]:
         return await asyncio.to_thread(transact, self.chain, to=self.chain.usdc, data=transfer(to, units))
@@ -248,8 +253,43 @@ async def test_two_watchers_of_a_busy_chain_write_each_deposit_once(scene: Scene
     await scene.desk.check()
 
 
+async def test_an_announced_block_is_looked_at_without_waiting_for_the_next_poll(scene: Scene, database_url: str) -> None:
+    """The loop as the worker runs it: lease, nodes, announcements, steps; it would look again in an hour by itself."""
+    terms = scene.terms(heads=(scene.chain.rpc_url.replace("http", "ws", 1),))
+    watching = Watching(terms=terms, engine=scene.desk.engine, clock=lambda: NOW, watched=Watchlist(scene.desk.engine))
+    loop = Loop("chain", watching.step, idle=timedelta(hours=1), wakes=False, beside=watching.attend)
+    worker = asyncio.create_task(Worker(loops=(loop,), database_url=database_url).run())
+    async with asyncio.timeout(20):
+        while not await scene.desk.rows(ChainCursor):
+            await asyncio.sleep(0.01)
+        for _ in range(2):
+            await scene.pay()
+        while len(await scene.desk.deposits()) < 2:
+            await asyncio.sleep(0.01)
+    assert await scene.desk.rows(ChainLease)
+    worker.cancel()
+    await asyncio.gather(worker, return_exceptions=True)
+    assert await scene.desk.rows(ChainLease) == []
+
+
+async def test_a_quorum_of_nodes_of_which_one_is_down(scene: Scene) -> None:
+    """The same node under two names is two voices here; the third name leads to nobody."""
+    nodes = [connect(scene.chain.rpc_url), connect(scene.chain.rpc_url), connect("http://127.0.0.1:1/")]
+    for name, node in zip("abc", nodes, strict=True):
+        node.name = name
+    quorum = Quorum(nodes=[nodes[2], *nodes[:2]], quorum=2)
+    watcher = scene.desk.watcher_of(quorum, scene.terms())
+    await catch_up(watcher)
+    await scene.pay()
+    await catch_up(watcher)
+    assert (await scene.desk.deposit()).status == "seen"
+    assert [node.name for node in quorum.nodes] == ["a", "b"]
+    await quorum.close()
+
+
 async def test_a_right_configuration_has_no_problems(scene: Scene) -> None:
-    assert await check_chain(scene.terms()) == []
+    heads = (scene.chain.rpc_url.replace("http", "ws", 1),)
+    assert await check_chain(scene.terms(heads=heads)) == []
 
 
 async def test_a_wrong_configuration_is_told_key_by_key(scene: Scene) -> None:

@@ -14,6 +14,7 @@ import gateway
 from gateway.chain.resume import NotHalted
 from gateway.chain.watcher import Watcher
 from gateway.chain.watchlist import Watchlist
+from gateway.chain.wire import NodeFault
 from gateway.clock import system_clock
 from gateway.commands.chain import ProvidersDisagree, UnknownChain, app
 from gateway.config import load
@@ -68,10 +69,12 @@ def watch(terms, chain, database_url):
         async def go():
             engine, quorum = make_engine(database_url), quorum_of(*chain.nodes, quorum=terms.quorum)
             watched = Watchlist(engine)
-            await catch_up(Watcher(terms=terms, quorum=quorum, engine=engine, clock=system_clock, watched=watched))
-            await quorum.settle()
-            await quorum.close()
-            await engine.dispose()
+            try:
+                await catch_up(Watcher(terms=terms, quorum=quorum, engine=engine, clock=system_clock, watched=watched))
+                await quorum.settle()
+            finally:
+                await quorum.close()
+                await engine.dispose()
 
         asyncio.run(go())
 
@@ -92,6 +95,18 @@ def lastmile(chain, tmp_path):  # noqa: ARG001 - the settings and the database a
 def test_status_of_a_chain_that_nobody_watched(lastmile):
     assert lastmile("status").stdout == "base: not watched yet\n"
     assert json.loads(lastmile("status", "--json").stdout) == {"name": "base", "state": None, "providers": []}
+
+
+def test_status_names_who_keeps_a_chain_from_beginning(lastmile, watch, chain):
+    for node in chain.nodes[:2]:
+        node.chain_id = 5
+    with pytest.raises(NodeFault):
+        watch()
+    text = lastmile("status").stdout
+    assert text.startswith("base: nothing scanned yet\n")
+    assert text.count("demoted: the node serves the chain with id 5") == 2
+    document = json.loads(lastmile("status", "--json").stdout)
+    assert (document["state"], [one["trusted"] for one in document["providers"]]) == (None, [False, False, True])
 
 
 def test_status_says_where_the_chain_stands_and_what_we_think_of_each_provider(lastmile, watch, database_url):

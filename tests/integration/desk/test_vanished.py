@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.chain.resume import FINAL_VANISHED
@@ -12,6 +14,7 @@ from gateway.desk.requote import open_requote
 from gateway.desk.resolve import release_hold
 from gateway.operators.incidents import Alarm, open_incidents
 from gateway.orders.vanished import DepositVanished
+from tests.factories import USDC
 from tests.integration.desk.office import LATE, RULES
 from tests.integration.desk.test_resolve import do, hold
 from tests.integration.desk.test_unmatched import LISTED
@@ -60,5 +63,8 @@ async def test_no_new_price_is_offered_and_an_older_one_is_not_agreed_to(office)
 async def test_coins_that_vanished_are_not_swept(office):
     order = await office.late()
     await vanish(office, order)
+    what = {"chain_id": 31337, "token": LISTED, "rules": replace(RULES, coins={(31337, LISTED): USDC})}
     with pytest.raises(NothingThere):
-        await do(office, recover, order.order_id, chain_id=31337, token=LISTED, rules=RULES)
+        await do(office, recover, order.order_id, **what)
+    await office.run("UPDATE deposits SET vanished_at = NULL")
+    assert await do(office, recover, order.order_id, **what)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
-from gateway.chain.resume import Vanished
+from gateway.chain.resume import FINAL_VANISHED, Vanished
 from gateway.db.session import transaction
+from gateway.operators.incidents import Alarm, open_incidents
 from gateway.orders.funding import book_deposits
-from gateway.orders.vanished import hold_vanished
+from gateway.orders.vanished import DepositVanished, hold_vanished, refuse_vanished
 from gateway.payouts.dispatch import dispatch
 from gateway.payouts.queries import order_view
 from gateway.payouts.rails import Rails
@@ -76,3 +77,19 @@ async def test_what_was_instructed_before_goes_on(engine, order):
 async def test_no_deposit_holds_nothing(engine):
     async with transaction(engine) as connection:
         assert await hold_vanished(connection, [], now=NOW) == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "closed", "refused"), [(FINAL_VANISHED, False, True), (FINAL_VANISHED, True, False), ("other", False, False)]
+)
+async def test_its_money_is_not_to_be_touched_until_the_incident_is_closed(engine, order, kind, closed, refused):
+    async with transaction(engine) as connection:
+        await open_incidents(connection, alarms=[Alarm("gone", kind, order.order_id, {})], now=NOW)
+        if closed:
+            await connection.execute(text("UPDATE incidents SET closed_at = now(), closed_by = 'ada'"))
+        if refused:
+            with pytest.raises(DepositVanished, match="close incident"):
+                await refuse_vanished(connection, order_id=order.order_id)
+        else:
+            await refuse_vanished(connection, order_id=order.order_id)
+        await refuse_vanished(connection, order_id="ord_another")

@@ -90,7 +90,7 @@ class FakeChain:
         self.lies: dict[str, Callable[[Any], object]] = {}
         """Per method: what becomes of its answer."""
         self.before: Callable[[str], None] = lambda _method: None
-        """Called with the method before each answer is made."""
+        """Called with the method before each answer is made; once for a batch, which is one moment of the node."""
         self.mine(blocks=blocks)
 
     def twin(self) -> FakeChain:
@@ -136,7 +136,12 @@ class FakeChain:
     async def fetch_all(
         self, method: str, each: Sequence[Sequence[object]], read: Callable[[bytes], Sequence[Answer[Any]]]
     ) -> list[Any]:
-        results = [await self.ask(method, params) for params in each]
+        self.before(method)
+        before, self.before = self.before, lambda _method: None
+        try:
+            results = [await self.ask(method, params) for params in each]
+        finally:
+            self.before = before
         return [answer.result for answer in read(json.dumps([{"id": 0, "result": result} for result in results]).encode())]
 
     async def disconnect(self) -> None:
@@ -158,6 +163,9 @@ class FakeChain:
         else:
             number = self.head if which == "latest" else int(which, 16)
         return self.blocks[number] if number <= self.head else None
+
+    def _eth_getBlockByHash(self, which: str, _full: bool) -> object:  # noqa: N802, FBT001
+        return next((block for block in self.blocks if block["hash"] == which), None)
 
     def _eth_getLogs(self, wanted: dict[str, Any]) -> object:  # noqa: N802
         if "blockHash" in wanted:

@@ -65,6 +65,8 @@ WIDTHS: dict[str, tuple[dict[str, Any], int]] = {
     "reth, range": (error("query exceeds max block range 100000"), 99_999),
     "reth, results": (error("query exceeds max results 20000, retry with the range 23879634-23879696"), 63),
     "Blast": (error("eth_getLogs exceeds the range allowed for your plan (5000 > 1000)", -32600), 999),
+    "Infura, free": (error("range 1000000 exceeds limit of 10000"), 9_999),
+    "HECO": (error("eth_getLogs block range too large, range: 855077, max: 3500", -32000), 3_499),
     "one block": (error("max range: 1"), 1),
     "none at all": (error("max range: 0"), 1),
 }

@@ -135,6 +135,7 @@ MALFORMED: list[dict[str, Any]] = [
     {"removed": None},
     {"transactionHash": None},
     {"transactionHash": "0x12"},
+    {"transactionHash": word("one") + "\n" + word("other")},
     {"logIndex": None},
     {"logIndex": "0x80000000"},
     {"logIndex": 3},

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from gateway.chain import providers, quorum
 from gateway.chain.providers import CALM_LEAST, HEALTH_S, PAUSE_MOST_S, Provider
-from gateway.chain.quorum import LAG_MOST, NoQuorum, Quorum
+from gateway.chain.quorum import LAG_MOST, Ends, NoQuorum, Quorum
 from gateway.chain.reorg import Place
 from gateway.chain.rpc import Node
-from gateway.chain.scan import Narrowed, Reach, Vote, final_vote, tail_vote
+from gateway.chain.scan import BACKENDS_APART, Narrowed, Reach, Vote, final_vote, tail_vote
 from gateway.chain.terms import Checkpoint, FinalizedTag
 from gateway.chain.wire import Header, Throttled
 from tests.unit.chain.fake_chain import CHAIN_ID, FakeChain, address, quorum_of, transfer, word
@@ -225,7 +225,21 @@ async def test_a_node_with_a_short_range_narrows_only_those_who_need_it(chain: F
     assert asked.width(everybody=False) == Reach().width
     assert asked.width(everybody=True) == 10
     asked.providers[2].reach.width = 20
-    assert asked.width(everybody=False) == 10
+    assert asked.width(everybody=False) == 20
+
+
+async def test_wide_questions_go_to_those_who_answer_wide_ones_first(chain: FakeChain) -> None:
+    nodes = [chain.twin() for _ in range(3)]
+    asked = quorum_of(*nodes, quorum=2)
+    await block(asked, 3)
+    await asked.settle()
+    asked.providers[0].reach.width = 900
+    for wide, called in ((False, [1, 1, 0]), (True, [0, 1, 1])):
+        for node in nodes:
+            node.calls.clear()
+        await asked.decide(lambda provider: provider.node.header(7), what="block 7", wide=wide)
+        assert calls(*nodes) == called
+    await asked.close()
 
 
 # Which chain
@@ -310,6 +324,137 @@ async def test_who_lags_far_is_demoted_with_the_reason(chain: FakeChain) -> None
     asked.providers[1].met(await asked.providers[1].node.header(19), (await asked.providers[1].node.ends(FinalizedTag()))[1])
     assert (await asked.ends(beyond=0)).head == 19
     assert reasons(asked)["a"] == f"lags: its newest block is {stuck.head}, others have 19"
+
+
+def finals_of(node: FakeChain, *numbers: int) -> None:
+    """What it says in turn when it is asked for its final block; the last one for ever."""
+    left = list(numbers)
+    truth = node._eth_getBlockByNumber
+
+    def block_by_number(which: str, full: bool) -> object:  # noqa: FBT001
+        if which != "finalized":
+            return truth(which, full)
+        return node.of(left.pop(0) if len(left) > 1 else left[0])
+
+    node._eth_getBlockByNumber = block_by_number  # type: ignore[method-assign]
+
+
+async def test_one_that_calls_less_final_does_not_stop_finality_and_is_named(chain: FakeChain) -> None:
+    liar, second, third = chain.twin(), chain.twin(), chain.twin()
+    finals_of(liar, 8)
+    asked = quorum_of(liar, second, third, quorum=2)
+    assert (await asked.ends(beyond=18, final=14)).final == 15
+    assert reasons(asked) == {"a": None, "b": None, "c": None}
+    chain.mine(blocks=10)
+    assert (await asked.ends(beyond=19)).final == 25
+    assert reasons(asked)["a"] == "lags: its newest final block is 8, others have 25"
+    third.calls.clear()
+    liar.calls.clear()
+    assert (await asked.ends(beyond=29, final=25)).final == 25
+    assert liar.calls == []
+    assert third.calls != []
+
+
+async def test_without_anything_scanned_a_low_final_block_is_outvoted_at_the_second_look(chain: FakeChain) -> None:
+    liar = chain.twin()
+    finals_of(liar, 8)
+    asked = quorum_of(liar, chain.twin(), chain.twin(), quorum=2)
+    await asked.ends(beyond=0)
+    assert (await asked.ends(beyond=0)).final == 15
+
+
+async def test_final_blocks_that_all_agree_about_cost_no_further_questions(chain: FakeChain) -> None:
+    nodes = [chain.twin() for _ in range(3)]
+    asked = quorum_of(*nodes, quorum=2)
+    for _ in range(3):
+        await asked.ends(beyond=19, final=15)
+    assert nodes[2].calls == []
+
+
+@pytest.mark.parametrize(("finals", "named"), [((15, 14, 15, 14), False), ((15, 9), True), ((15, 14) * 3, True)])
+async def test_a_final_block_that_goes_back_far_or_often_is_named(
+    chain: FakeChain, finals: tuple[int, ...], *, named: bool
+) -> None:
+    nodes = [chain.twin() for _ in range(3)]
+    finals_of(nodes[0], *finals)
+    asked = quorum_of(*nodes, quorum=2)
+    for _ in finals:
+        await asked.ends(beyond=19, final=14)
+    assert (reasons(asked)["a"] or "").startswith("its final block goes back") == named
+
+
+async def test_a_quiet_while_makes_a_step_back_forgotten(chain: FakeChain) -> None:
+    provider = Provider(Node(chain), name="x")
+    provider.went_back = provider.fell = 2
+    for _ in range(CALM_LEAST):
+        provider.agreed(now_s=0)
+    assert (provider.went_back, provider.fell) == (0, 0)
+
+
+@pytest.mark.parametrize(("what", "place"), [("latest", 0), ("finalized", 1)])
+async def test_a_claim_that_nobody_reaches_is_named_after_a_while_and_costs_no_more_questions(
+    chain: FakeChain, now_s: Callable[[float], None], what: str, place: int
+) -> None:
+    liar, *honest = nodes = [chain.twin() for _ in range(3)]
+    truth = liar._eth_getBlockByNumber
+
+    def claim(which: str, full: bool) -> object:  # noqa: FBT001
+        found = truth(which, full)
+        assert isinstance(found, dict)
+        return found | {"number": hex(19 + 1_000 * (1 - place))} if which == what else found
+
+    liar._eth_getBlockByNumber = claim  # type: ignore[method-assign]
+    asked = quorum_of(*nodes, quorum=2)
+    assert await asked.ends(beyond=19, final=15) == Ends(head=19, final=15)
+    for node in nodes:
+        node.calls.clear()
+    await asked.ends(beyond=19, final=15)
+    assert [bool(node.calls) for node in nodes] == [False, True, True]
+    assert reasons(asked)["a"] is None
+    now_s(providers.CLAIM_S[place] + 1)
+    honest[0].before = _throttle
+    assert await asked.ends(beyond=19, final=15) == Ends(head=19, final=15)
+    assert (reasons(asked)["a"] or "").startswith("claims since")
+    liar._eth_getBlockByNumber = truth  # type: ignore[method-assign]
+    asked.providers[0].agreed(now_s=0)
+    await asked.ends(beyond=19, final=15)
+    assert reasons(asked)["a"] is None
+
+
+async def test_who_lags_is_named_when_it_is_asked_for_its_health(chain: FakeChain) -> None:
+    stuck = chain.fork(10)
+    asked = quorum_of(chain.twin(), chain.twin(), stuck, quorum=2)
+    await asked.ends(beyond=0)
+    await block(asked, 7)
+    await asked.settle()
+    assert reasons(asked)["c"] == "lags: its newest block is 10, others have 19"
+    await asked.close()
+
+
+async def test_who_is_quicker_than_the_others_is_never_named_for_it(
+    chain: FakeChain, now_s: Callable[[float], None]
+) -> None:
+    ahead = chain.twin()
+    ahead.blocks = [*chain.blocks]
+    asked = quorum_of(ahead, chain.twin(), chain.twin(), quorum=2)
+    for _ in range(5):
+        block_made = FakeChain(blocks=len(chain.blocks) + 1).blocks[-1]
+        block_made["parentHash"] = chain.blocks[-1]["hash"]
+        ahead.blocks = [*chain.blocks, block_made]
+        await asked.ends(beyond=0)
+        now_s(providers.CLAIM_S[0])
+        chain.blocks.append(block_made)
+    assert reasons(asked) == {"a": None, "b": None, "c": None}
+
+
+def test_blocks_near_the_newest_one_are_not_deep() -> None:
+    assert Ends(head=1_000, final=990).deep == 1_000 - BACKENDS_APART
+    assert Ends(head=1_000, final=500).deep == 500
+    assert Ends(head=10, final=5).deep == 0
+
+
+def _throttle(_method: str) -> None:
+    raise Throttled("HTTP status 429")
 
 
 @pytest.mark.parametrize("lie", ["0x7fffffffffff", "0x0"])
@@ -435,7 +580,7 @@ async def _nothing_but_the_truth(chain: FakeChain, nodes: Sequence[FakeChain], e
     asked.expect(chain_id=CHAIN_ID, checkpoint=None, finality=FinalizedTag())
     try:
         for _ in range(4):
-            ends = await asked.ends(beyond=0)
+            ends = await asked.ends(beyond=chain.head - 1, final=chain.head - chain.final_after - 1)
             assert (ends.head, ends.final) == (chain.head, chain.head - chain.final_after)
 
             async def below(provider: Provider, last: int = ends.final) -> Vote:
@@ -447,11 +592,11 @@ async def _nothing_but_the_truth(chain: FakeChain, nodes: Sequence[FakeChain], e
 
             async def above(provider: Provider, at: Place = at, last: int = ends.head) -> Vote:
                 head = await asked.newest(provider, least=last)
-                return await tail_vote(provider.node, Reach(), wanted(), at=at, last=last, head=head)
+                return await tail_vote(provider.node, wanted(), at=at, last=last, head=head)
 
             top = await honest.header(chain.head)
             assert await asked.decide(above, what="tail") == await tail_vote(
-                honest, Reach(), wanted(), at=at, last=ends.head, head=top
+                honest, wanted(), at=at, last=ends.head, head=top
             )
     finally:
         await asked.close()

@@ -184,6 +184,50 @@ async def test_shorter_batches_are_asked_for_where_long_ones_are_refused_and_thi
     assert chain.most <= CONCURRENT
 
 
+@pytest.mark.parametrize("takes", [0, 2, 40])
+async def test_logs_of_blocks_come_in_order_in_batches_as_long_as_the_node_takes(takes: int) -> None:
+    chain = counting(batch_most=takes)
+    ours = address("ours")
+    for number in range(1, 100):
+        chain.blocks[number]["logs"] = []
+    for _ in range(60):
+        chain.mine(transfer(to=ours), transfer(to=address("stranger")))
+    hashes = [chain.of(number)["hash"] for number in range(1_000, 1_060)]
+    node = Node(chain)
+    found = await node.transfers_of_blocks(hashes, tokens={TOKEN}, watched=watched(ours))
+    assert [[log.block_hash for log in one.transfers] for one in found] == [[one] for one in hashes]
+    assert [one.logs for one in found] == [2] * 60
+    assert all(one.size > 0 for one in found)
+    chain.batches.clear()
+    await node.headers(range(60))
+    assert max(chain.batches) == BATCH_MOST
+
+
+async def test_one_error_for_a_batch_of_logs_is_the_node_s_error() -> None:
+    chain = FakeChain(blocks=9)
+
+    async def refuse(_method: str, _each: object, read: Any) -> list[Any]:
+        [answer] = read(b'{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"no batches"}}')
+        raise TooMuchAsked(answer.error["message"])
+
+    chain.fetch_all = refuse  # type: ignore[method-assign]
+    hashes = [chain.of(number)["hash"] for number in (4, 5)]
+    assert len(await Node(chain).transfers_of_blocks(hashes, tokens={TOKEN}, watched=watched())) == 2
+
+
+@pytest.mark.parametrize("lie", ["[", "[1]", '[{"id":1,"result":[{}]},{"id":2,"result":[]}]', "[" * 5_000])
+async def test_a_batch_of_logs_that_is_none_is_a_fault(lie: str) -> None:
+    chain = FakeChain(blocks=9)
+
+    async def answer(_method: str, _each: object, read: Any) -> list[Any]:
+        return [one.result for one in read(lie.encode())]
+
+    chain.fetch_all = answer  # type: ignore[method-assign]
+    hashes = [chain.of(number)["hash"] for number in (4, 5)]
+    with pytest.raises((NodeFault, ValueError)):
+        await Node(chain).transfers_of_blocks(hashes, tokens={TOKEN}, watched=watched())
+
+
 async def test_one_header_needs_no_batch() -> None:
     chain = counting()
     assert (await Node(chain).headers([7]))[0].hash == chain.of(7)["hash"]

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,7 @@ def final(
 
 def tail(chain: FakeChain, at: int, last: int) -> Awaitable[Vote]:
     place = Place(number=at, hash=chain.of(at)["hash"])
-    return tail_vote(Node(chain), Reach(), wanted(), at=place, last=last, head=top(chain))
+    return tail_vote(Node(chain), wanted(), at=place, last=last, head=top(chain))
 
 
 def top(chain: FakeChain) -> Header:
@@ -118,7 +119,7 @@ async def test_the_tail_is_all_headers_and_the_newest_is_not_asked_for_again() -
     chain = FakeChain(blocks=20)
     vote = await tail(chain, 17, 19)
     assert [found.number for found in vote.headers] == [18, 19]
-    assert chain.calls.count("eth_getBlockByNumber") == 2  # block 18, and the last one again after the logs
+    assert chain.calls == ["eth_getBlockByNumber", "eth_getLogs", "eth_getLogs"]
 
 
 async def test_nothing_above_the_cursor_is_only_a_look_at_the_cursor() -> None:
@@ -129,22 +130,74 @@ async def test_nothing_above_the_cursor_is_only_a_look_at_the_cursor() -> None:
     assert chain.calls == ["eth_getBlockByNumber"]
 
 
-async def test_one_block_is_asked_for_by_its_hash() -> None:
+async def test_one_block_is_one_question() -> None:
     chain = FakeChain(blocks=20)
     chain.mine(transfer(to=OURS))
     assert len((await tail(chain, 19, 20)).transfers) == 1
     assert chain.calls == ["eth_getLogs"]
 
 
+@pytest.mark.parametrize("logs_per_block", [0, 500])
+async def test_each_block_of_the_tail_is_asked_for_by_its_hash(logs_per_block: int) -> None:
+    chain = FakeChain(blocks=20)
+    for _ in range(5):
+        chain.mine(transfer(to=OURS), transfer(to=address("stranger")), transfer(to=OURS))
+    asked: list[Any] = []
+    fetch_all = chain.fetch_all
+
+    async def noting(method: str, each: Sequence[Any], read: Any) -> list[Any]:
+        asked.extend(each if method == "eth_getLogs" else ())
+        return await fetch_all(method, each, read)
+
+    chain.fetch_all = noting  # type: ignore[method-assign]
+    place = Place(number=19, hash=chain.of(19)["hash"])
+    vote = await tail_vote(Node(chain), wanted(logs_per_block=logs_per_block), at=place, last=24, head=header(chain.of(24)))
+    assert [(found.block_number, found.log_index) for found in vote.transfers] == [
+        (number, index) for number in range(20, 25) for index in (0, 2)
+    ]
+    assert [filtered["blockHash"] for (filtered,) in asked] == [chain.of(number)["hash"] for number in range(20, 25)]
+    assert not any("fromBlock" in filtered for (filtered,) in asked)
+
+
+async def test_a_node_without_a_block_of_the_tail_cannot_leave_its_logs_out() -> None:
+    chain = FakeChain(blocks=20)
+    chain.mine(transfer(to=OURS), blocks=3)
+    behind = chain.fork(20)
+
+    def another_node(method: str) -> None:
+        if method == "eth_getLogs":
+            chain.blocks = behind.blocks
+
+    chain.before = another_node
+    with pytest.raises(NodeFault, match="unknown block"):
+        await tail(chain, 19, 22)
+
+
+async def test_logs_under_another_block_s_number_are_a_fault() -> None:
+    chain = FakeChain(blocks=20)
+    chain.mine(transfer(to=OURS), blocks=2)
+    chain.lies["eth_getLogs"] = lambda logs: [log | {"blockNumber": "0x15"} for log in logs]
+    with pytest.raises(NodeFault, match="as block 21, which is"):
+        await tail(chain, 19, 21)
+
+
+async def test_logs_of_a_block_that_nobody_asked_for_are_a_fault() -> None:
+    chain = FakeChain(blocks=20)
+    chain.mine(transfer(to=OURS))
+    chain.lies["eth_getLogs"] = lambda logs: [log | {"blockNumber": "0x7"} for log in logs]
+    with pytest.raises(NodeFault, match="one of block 7"):
+        await tail(chain, 19, 20)
+
+
 async def test_a_tail_that_stands_on_another_block_says_so_and_reads_no_logs() -> None:
     chain = FakeChain(blocks=20)
     at = Place(number=15, hash="0x" + "1" * 64)
-    vote = await tail_vote(Node(chain), Reach(), wanted(), at=at, last=19, head=top(chain))
+    vote = await tail_vote(Node(chain), wanted(), at=at, last=19, head=top(chain))
     assert vote == Vote(before=chain.of(15)["hash"])
     assert "eth_getLogs" not in chain.calls
 
 
-async def test_a_block_that_changes_while_its_logs_are_read_is_a_fault() -> None:
+async def test_a_block_that_is_gone_while_its_logs_are_read_is_a_fault() -> None:
     chain = FakeChain(blocks=20)
 
     def change(method: str) -> None:
@@ -153,7 +206,7 @@ async def test_a_block_that_changes_while_its_logs_are_read_is_a_fault() -> None
             chain.mine(blocks=2)
 
     chain.before = change
-    with pytest.raises(NodeFault, match="changed"):
+    with pytest.raises(NodeFault, match="unknown block"):
         await tail(chain, 14, 19)
 
 
@@ -206,8 +259,8 @@ def test_a_width_that_the_node_names_is_taken_and_not_exceeded_for_long() -> Non
     assert reach.width > 500
 
 
-@pytest.mark.parametrize("suggested", [None, 0, 5_000])
-def test_a_named_width_that_is_no_narrower_is_halved_instead(suggested: int | None) -> None:
+@pytest.mark.parametrize("suggested", [None, 0, 1, 499, 2_000, 5_000])
+def test_a_named_width_that_is_no_narrower_or_next_to_nothing_is_halved_instead(suggested: int | None) -> None:
     reach = Reach()
     reach.refused(TooMuchAsked("less", suggested=suggested), width=2_000)
     assert reach.width == 1_000
