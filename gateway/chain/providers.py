@@ -10,6 +10,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -34,6 +35,13 @@ REASON_MOST = 500
 """Longest reason kept, in characters."""
 WRITE_EVERY = timedelta(seconds=5)
 """How old heads and counts in the table may be; a change of trust is written at once."""
+
+
+class Claim(NamedTuple):
+    """A block that only one provider has, and since when it says so."""
+
+    number: int
+    since_s: float
 
 
 class Provider:
@@ -63,8 +71,8 @@ class Provider:
         """How often of late what it calls final was less than before."""
         self.fell = 0
         """By how many blocks at most."""
-        self._claims: dict[str, tuple[int, float]] = {}
-        """What it claims to have reached before the others, and since when."""
+        self._claims: dict[str, Claim] = {}
+        """What it claims to have reached before the others."""
         self._demotions = 0
         self._calm = 0
 
@@ -84,11 +92,11 @@ class Provider:
         """A sentence if it said long ago that the chain goes further than where a quorum is now: `head` and `final`."""
         said = {"newest": self.highest[0] or 0, "newest final": self.highest[1] or 0}
         for (what, number), agreed, patience_s in zip(said.items(), (head, final), CLAIM_S, strict=True):
-            least, since_s = self._claims.get(what, (number, now_s))
+            least, since_s = self._claims.get(what, Claim(number, now_s))
             if number <= agreed or least <= agreed:
                 self._claims.pop(what, None)
                 continue
-            self._claims[what] = (min(least, number), since_s)
+            self._claims[what] = Claim(min(least, number), since_s)
             if now_s - since_s > patience_s:
                 return f"claims since {now_s - since_s:.0f} s that its {what} block is {least}, which others haven't reached"
         return None

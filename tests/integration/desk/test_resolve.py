@@ -181,7 +181,7 @@ async def test_any_coin_is_recovered_once_while_it_is_there(office):
     with pytest.raises(NothingThere):
         await do(office, recover, order.order_id, **what)
     await stray(office, order, token=token)
-    with pytest.raises(NotSwept, match="no key sweeps|No key sweeps"):
+    with pytest.raises(NotSwept, match="No key sweeps"):
         await do(office, recover, order.order_id, **what | {"chain_id": 1})
     with pytest.raises(NothingThere):
         await do(office, recover, order.order_id, **what | {"chain_id": 1, "rules": replace(RULES, swept={1})})
