@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import shutil
 import tempfile
@@ -18,6 +19,7 @@ from gateway.db.session import make_engine
 
 TEMPLATE = "template_lastmile"
 ROOM = 1 << 30
+GIVEN_BACK_WITHIN_S = 1
 pytest_plugins = ["tests.fixtures_chain"]
 _numbers = itertools.count()
 
@@ -52,6 +54,9 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
     """Connections to that database."""
     made = make_engine(database_url)
     yield made
+    # Whoever was cancelled twice gives its connection back in a task of its own.
+    if others := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(others, timeout=GIVEN_BACK_WITHIN_S)
     await made.dispose()
 
 
