@@ -353,16 +353,22 @@ def test_a_folder_of_somebody_else_is_refused(home: Path) -> None:
         embedded.start(folder=folder)
 
 
+def as_user(uid: int) -> tuple[str, ...]:
+    return ("setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--")
+
+
+def skip_unless_readable(prefix: tuple[str, ...]) -> None:
+    """Below a folder that only root may enter, nobody else can run our binaries."""
+    program = f"import psycopg, subprocess; subprocess.check_call([{str(embedded.binary('postgres'))!r}, '-V'])"
+    if python(program, Path(), prefix=prefix).returncode:
+        pytest.skip("this Python environment isn't readable to other users")
+
+
 @only_root
 @pytest.mark.parametrize("uid", [pytest.param(65534, id="named"), pytest.param(54321, id="without an account")])
 def test_a_normal_user_can_run_it(uid: int, home: Path) -> None:
-    prefix = ("setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--")
-    if python(
-        f"import psycopg, subprocess; subprocess.check_call([{str(embedded.binary('postgres'))!r}, '-V'])",
-        Path(),
-        prefix=prefix,
-    ).returncode:
-        pytest.skip("this Python environment isn't readable to other users")
+    prefix = as_user(uid)
+    skip_unless_readable(prefix)
     if uid == 54321 and subprocess.run([*prefix, "unshare", "--user", "true"], capture_output=True, check=False).returncode:
         pytest.skip("without an account it takes a user namespace, which this machine forbids")
     os.chown(home, uid, uid)
@@ -376,6 +382,7 @@ def test_a_normal_user_can_run_it(uid: int, home: Path) -> None:
 def test_root_without_user_namespaces_runs_it_as_nobody(
     *, existing: bool, copy: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    skip_unless_readable(as_user(65534))
     folder = copy("db")
     if not existing:
         shutil.rmtree(folder)
