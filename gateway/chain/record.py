@@ -14,7 +14,7 @@ from gateway.chain.models import ChainBlock
 from gateway.chain.queries import Cursor
 from gateway.chain.reorg import Place
 from gateway.chain.wire import Header, NodeFault
-from gateway.db.session import wake
+from gateway.db.session import WAKE_CHANNEL, wake
 from gateway.money import Asset
 
 
@@ -51,6 +51,11 @@ WHERE chain_id = :chain_id AND number = :was_number AND hash = :was_hash AND fin
 AND halted IS NULL
 """)
 # One statement, because each costs a way to the server and back. All of it does nothing unless the cursor moves.
+# A log whose transaction was mined again has its old identity. It may only change whose or how much it is after the orders
+# took note that it was gone; else the old order would wait for ever for what has become another's.
+# One that was booked as final and vanished (`gateway.chain.resume`) keeps its status: it has been credited already.
+# Columns come as one text each, a value per line: an array's values would be quoted one by one, which took half of the time.
+# What has just arrived isn't settled besides: a statement can't change a row twice, and it's the insertion that must fail.
 _ADVANCE = text("""
 WITH moved AS (
     UPDATE chain_cursors
@@ -70,9 +75,34 @@ WITH moved AS (
 ), settled AS (
     UPDATE deposits SET status = 'final', updated_at = :now FROM moved
     WHERE deposits.chain_id = moved.chain_id AND status = 'seen' AND block_number <= :final_number
+    AND (tx_hash, log_index) NOT IN (
+        SELECT * FROM unnest(string_to_array(:tx_hash, E'\\n'), CAST(string_to_array(:log_index, E'\\n') AS integer[]))
+    )
     RETURNING 1
+), arrived AS (
+    INSERT INTO deposits (chain_id, tx_hash, log_index, block_number, block_hash, block_time, asset, sender, address, units,
+        status, seen_at, updated_at)
+    SELECT moved.chain_id, d.tx_hash, d.log_index, d.block_number, d.block_hash, d.block_time, d.asset, d.sender, d.address,
+        d.units, CASE WHEN d.block_number <= :final_number THEN 'final' ELSE 'seen' END, :now, :now
+    FROM moved, unnest(string_to_array(:tx_hash, E'\\n'), CAST(string_to_array(:log_index, E'\\n') AS integer[]),
+        CAST(string_to_array(:block_number, E'\\n') AS bigint[]), string_to_array(:block_hash, E'\\n'),
+        CAST(string_to_array(:block_time, E'\\n') AS timestamptz[]), string_to_array(:asset, E'\\n'),
+        string_to_array(:sender, E'\\n'), string_to_array(:address, E'\\n'),
+        CAST(string_to_array(:units, E'\\n') AS numeric[]))
+        AS d (tx_hash, log_index, block_number, block_hash, block_time, asset, sender, address, units)
+    ON CONFLICT (chain_id, tx_hash, log_index) DO UPDATE
+    SET block_number = excluded.block_number, block_hash = excluded.block_hash, block_time = excluded.block_time,
+        asset = excluded.asset, sender = excluded.sender, address = excluded.address, units = excluded.units,
+        status = CASE deposits.status WHEN 'final' THEN 'final' ELSE excluded.status END, vanished_at = NULL,
+        updated_at = excluded.updated_at
+    WHERE deposits.status = 'orphaned' AND deposits.booked IS DISTINCT FROM 'seen'
+        OR (deposits.status = 'orphaned' OR deposits.vanished_at IS NOT NULL) AND
+        (deposits.asset, deposits.address, deposits.units) = (excluded.asset, excluded.address, excluded.units)
+    RETURNING 1
+), counted AS (
+    SELECT (SELECT count(*) FROM settled) AS settled, (SELECT count(*) FROM arrived) AS arrived FROM moved
 )
-SELECT (SELECT count(*) FROM settled) FROM moved
+SELECT settled, arrived, CASE WHEN settled + arrived > 0 THEN pg_notify(:channel, 'deposits') END FROM counted
 """)
 _HALT = text("""
 UPDATE chain_cursors SET halted = :why, updated_at = :now
@@ -81,30 +111,6 @@ AND halted IS NULL
 """)
 _FORGET_ABOVE = text("DELETE FROM chain_blocks WHERE chain_id = :chain_id AND number > :number")
 
-# A log whose transaction was mined again has its old identity. It may only change whose or how much it is after the orders
-# took note that it was gone; else the old order would wait for ever for what has become another's.
-# One that was booked as final and vanished (`gateway.chain.resume`) keeps its status: it has been credited already.
-# Columns come as one text each, a value per line: an array's values would be quoted one by one, which took half of the time.
-_PUT_DEPOSITS = text("""
-INSERT INTO deposits (chain_id, tx_hash, log_index, block_number, block_hash, block_time, asset, sender, address, units,
-    status, seen_at, updated_at)
-SELECT :chain_id, d.tx_hash, d.log_index, d.block_number, d.block_hash, d.block_time, d.asset, d.sender, d.address, d.units,
-    CASE WHEN d.block_number <= :final THEN 'final' ELSE 'seen' END, :now, :now
-FROM unnest(string_to_array(:tx_hash, E'\\n'), CAST(string_to_array(:log_index, E'\\n') AS integer[]),
-    CAST(string_to_array(:block_number, E'\\n') AS bigint[]), string_to_array(:block_hash, E'\\n'),
-    CAST(string_to_array(:block_time, E'\\n') AS timestamptz[]), string_to_array(:asset, E'\\n'),
-    string_to_array(:sender, E'\\n'), string_to_array(:address, E'\\n'),
-    CAST(string_to_array(:units, E'\\n') AS numeric[]))
-    AS d (tx_hash, log_index, block_number, block_hash, block_time, asset, sender, address, units)
-ON CONFLICT (chain_id, tx_hash, log_index) DO UPDATE
-SET block_number = excluded.block_number, block_hash = excluded.block_hash, block_time = excluded.block_time,
-    asset = excluded.asset, sender = excluded.sender, address = excluded.address, units = excluded.units,
-    status = CASE deposits.status WHEN 'final' THEN 'final' ELSE excluded.status END, vanished_at = NULL,
-    updated_at = excluded.updated_at
-WHERE deposits.status = 'orphaned' AND deposits.booked IS DISTINCT FROM 'seen'
-    OR (deposits.status = 'orphaned' OR deposits.vanished_at IS NOT NULL) AND
-    (deposits.asset, deposits.address, deposits.units) = (excluded.asset, excluded.address, excluded.units)
-""")
 # A final one above the last final block was found again after it had vanished, and vanishes once more.
 _ORPHAN = text("""
 UPDATE deposits SET updated_at = :now,
@@ -129,18 +135,16 @@ async def write_scanned(
 
     Raises `Overtaken` and `UnsettledDeposit`.
     """
-    columns = {
-        "numbers": [header.number for header in scanned.blocks],
-        "hashes": [header.hash for header in scanned.blocks],
-        "parent_hashes": [header.parent_hash for header in scanned.blocks],
-        "times": [header.time for header in scanned.blocks],
-    }
-    to = _to(scanned.at, scanned.final, now)
-    settled = (await connection.execute(_ADVANCE, {**_was(chain_id, was), **to, **columns})).scalar_one_or_none()
-    if settled is None:
+    values = {**_was(chain_id, was), **_to(scanned.at, scanned.final, now), **_blocks(scanned), **_deposits(scanned, assets)}
+    done = (await connection.execute(_ADVANCE, {**values, "channel": WAKE_CHANNEL})).one_or_none()
+    if done is None:
         raise Overtaken
-    changed = int(settled) + await _put_deposits(connection, chain_id, scanned, assets, now)
-    return await _told(connection, changed)
+    if done.arrived < len(scanned.transfers):
+        raise UnsettledDeposit(
+            f"{len(scanned.transfers) - done.arrived} of {len(scanned.transfers)} deposits up to block {scanned.at.number} "
+            "are there already: in the chain, or counted by an order that has yet to learn that they were gone"
+        )
+    return int(done.settled + done.arrived)
 
 
 async def rewind(connection: AsyncConnection, *, chain_id: int, was: Cursor, ancestor: Place, now: datetime) -> int:
@@ -148,7 +152,10 @@ async def rewind(connection: AsyncConnection, *, chain_id: int, was: Cursor, anc
     await _move(connection, chain_id=chain_id, was=was, at=ancestor, final=was.final, now=now)
     await connection.execute(_FORGET_ABOVE, {"chain_id": chain_id, "number": ancestor.number})
     vanished = {"chain_id": chain_id, "number": ancestor.number, "now": now}
-    return await _told(connection, (await connection.execute(_ORPHAN, vanished)).rowcount)
+    orphaned = (await connection.execute(_ORPHAN, vanished)).rowcount
+    if orphaned:
+        await wake(connection, "deposits")
+    return orphaned
 
 
 async def halt(connection: AsyncConnection, *, chain_id: int, was: Cursor, why: str, now: datetime) -> None:
@@ -173,12 +180,17 @@ async def _changed(connection: AsyncConnection, statement: TextClause, parameter
         raise Overtaken
 
 
-async def _put_deposits(
-    connection: AsyncConnection, chain_id: int, scanned: Scanned, assets: Mapping[str, Asset], now: datetime
-) -> int:
+def _blocks(scanned: Scanned) -> dict[str, object]:
+    return {
+        "numbers": [header.number for header in scanned.blocks],
+        "hashes": [header.hash for header in scanned.blocks],
+        "parent_hashes": [header.parent_hash for header in scanned.blocks],
+        "times": [header.time for header in scanned.blocks],
+    }
+
+
+def _deposits(scanned: Scanned, assets: Mapping[str, Asset]) -> dict[str, object]:
     transfers = scanned.transfers
-    if not transfers:
-        return 0
     codes = {token: asset.code for token, asset in assets.items()}
     times = {number: time.isoformat() for number, time in scanned.times.items()}
     columns = {
@@ -192,18 +204,4 @@ async def _put_deposits(
         "address": [t.recipient for t in transfers],
         "units": [str(t.units) for t in transfers],
     }
-    lines = {name: "\n".join(values) for name, values in columns.items()}
-    rest = {"chain_id": chain_id, "final": scanned.final.number, "now": now}
-    written = (await connection.execute(_PUT_DEPOSITS, {**lines, **rest})).rowcount
-    if written < len(transfers):
-        raise UnsettledDeposit(
-            f"{len(transfers) - written} of {len(transfers)} deposits up to block {scanned.at.number} are there already: "
-            "in the chain, or counted by an order that has yet to learn that they were gone"
-        )
-    return written
-
-
-async def _told(connection: AsyncConnection, changed: int) -> int:
-    if changed:
-        await wake(connection, "deposits")
-    return changed
+    return {name: "\n".join(values) for name, values in columns.items()}

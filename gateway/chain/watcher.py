@@ -95,13 +95,31 @@ class Watcher:
         self._stood: int | None = None
         self._settled = 0
         self._refused = False
+        self._ours: Cursor | None = None
+        """The cursor as we wrote it; None: something else came between. Others may have moved it since all the same."""
+        self._hashes: dict[int, str] = {}
+        """Of the blocks below it that we wrote ourselves, from the last final one on. They are as true as it is."""
 
     async def step(self) -> Progress:
         """Do the next piece of work. Raises `NodeFault` when too few nodes can be reached or agree; nothing moved then."""
-        cursor = None
+        ours, self._ours = self._ours, None
+        if ours is None:
+            self._hashes.clear()
+            return await self._from(None)
+        progress = await self._from(ours)
+        if progress.did in {Did.IDLE, Did.LAGGING}:
+            # No write has compared the cursor with the stored one.
+            if await self._cursor() != ours:
+                return Progress(did=Did.OVERTAKEN, cursor=ours.at)
+            self._ours = ours
+        return progress
+
+    async def _from(self, ours: Cursor | None) -> Progress:
+        """A step from the cursor `ours`; None: from the stored one."""
+        cursor = ours
         glance = asyncio.create_task(self._glance())
         try:
-            cursor = await self._cursor()
+            cursor = ours or await self._cursor()
             if cursor is not None and cursor.halted is not None:
                 await self.close()
                 return Progress(did=Did.HALTED, cursor=cursor.at, why=cursor.halted)
@@ -127,7 +145,7 @@ class Watcher:
 
     async def close(self) -> None:
         """Drop what is being read ahead. The connections are the quorum's."""
-        self._ends = None
+        self._ends = self._ours = None
         await self._ahead.drop()
 
     async def _step(self, cursor: Cursor | None, ends: Ends | None) -> Progress:
@@ -232,6 +250,9 @@ class Watcher:
                 assets=self._terms.tokens,
                 now=self._clock(),
             )
+        self._ours = Cursor(at=scanned.at, final=scanned.final, halted=None)
+        hashes = self._hashes | {header.number: header.hash for header in scanned.blocks}
+        self._hashes = {number: found for number, found in hashes.items() if number >= scanned.final.number}
         return Progress(did=did, cursor=scanned.at, head=ends.head, deposits=changed)
 
     async def _rewind(self, cursor: Cursor, ends: Ends) -> Progress:
@@ -298,8 +319,8 @@ class Watcher:
         return self._quorum.width(everybody=self._refused)
 
     async def _stored(self, numbers: set[int]) -> dict[int, str]:
-        if not numbers:
-            return {}
+        if numbers <= self._hashes.keys():
+            return {number: self._hashes[number] for number in numbers}
         async with transaction(self._reading) as connection:
             stored = await queries.read_hashes(connection, chain_id=self._chain_id, numbers=numbers)
         if stored.keys() != numbers:

@@ -31,7 +31,8 @@ class Watchlist:
     """Every deposit address in the database, as it was at the last `refresh`. One serves all chains of a process."""
 
     def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+        # Statements that each see what is committed by then: a transaction around them only costs more round trips.
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._topics: set[str] = set()
         self._since: int | None = None
         self._one_at_a_time = asyncio.Lock()

@@ -159,6 +159,15 @@ async def test_what_was_written_before_moves_nothing(desk: Desk) -> None:
     assert await desk.everything() == before
 
 
+async def test_what_would_become_final_and_arrives_again_moves_nothing(desk: Desk) -> None:
+    await start(desk)
+    await write(desk, transfer("a"), final=0, blocks=[header(1), header(2)])
+    before = await desk.everything()
+    with pytest.raises(record.UnsettledDeposit, match="1 of 1"):
+        await write(desk, transfer("a"), at=3, final=3, blocks=[header(3)])
+    assert await desk.everything() == before
+
+
 async def test_of_two_that_move_the_cursor_one_is_overtaken(desk: Desk) -> None:
     await start(desk)
     was = await cursor_of(desk)

@@ -175,16 +175,26 @@ async def test_the_orders_are_woken_when_a_deposit_changed_and_not_else(known: D
     await catch_up(watcher)
     with psycopg.connect(database_url, autocommit=True) as listener:
         listener.execute(f"LISTEN {WAKE_CHANNEL}")
+
+        def heard() -> list[str]:
+            """What was told before our own word: notifications come in the order of their commits."""
+            listener.execute("SELECT pg_notify(%s, 'over')", [WAKE_CHANNEL])
+            told: list[str] = []
+            while "over" not in told:
+                notices = listener.notifies(timeout=10, stop_after=1)
+                told.append(next(notice.payload for notice in notices))
+            return told[:-1]
+
         chain.mine()
         await catch_up(watcher)
-        assert list(listener.notifies(timeout=0)) == []
+        assert heard() == []
         chain.mine(transfer(to=OURS))
         await catch_up(watcher)
-        assert {notice.payload for notice in listener.notifies(timeout=0)} == {"deposits"}
+        assert set(heard()) == {"deposits"}
         chain.reorg(1)
         chain.mine(blocks=2)
         await catch_up(watcher)
-        assert {notice.payload for notice in listener.notifies(timeout=0)} == {"deposits"}
+        assert set(heard()) == {"deposits"}
 
 
 # Reorganisations
@@ -622,6 +632,29 @@ async def test_a_halt_stops_a_step_that_is_under_way(known: Desk, held: tuple[He
     assert (await overtaken(slow, chain, meanwhile, at="eth_getLogs")).did is Did.OVERTAKEN
     assert (await known.cursor()).number == 9
     assert await known.deposits() == []
+
+
+async def test_a_watcher_that_rests_notices_a_halt_and_its_end(known: Desk, held: tuple[Held, Watcher, Watcher]) -> None:
+    _, watcher, _ = held
+    await known.run("UPDATE chain_cursors SET halted = 'by hand'")
+    assert [step.did for step in await catch_up(watcher)] == [Did.OVERTAKEN, Did.HALTED]
+    await known.run("UPDATE chain_cursors SET halted = NULL")
+    assert [step.did for step in await catch_up(watcher)] == [Did.IDLE]
+
+
+@pytest.mark.parametrize("reorganised", [False, True])
+async def test_a_watcher_that_rested_while_another_went_on_follows_it(
+    known: Desk, held: tuple[Held, Watcher, Watcher], *, reorganised: bool
+) -> None:
+    chain, slow, quick = held
+    if reorganised:
+        chain.reorg(1)
+    chain.mine(transfer(to=OURS), blocks=2)
+    await catch_up(quick)
+    everything = await known.everything()
+    assert [step.did for step in await catch_up(slow)] == [Did.OVERTAKEN, Did.IDLE]
+    assert await known.everything() == everything
+    await known.check()
 
 
 async def test_a_slow_watcher_does_not_take_back_what_is_final(known: Desk, held: tuple[Held, Watcher, Watcher]) -> None:
