@@ -14,7 +14,7 @@ from gateway.chain.models import ChainBlock
 from gateway.chain.queries import Cursor
 from gateway.chain.reorg import Place
 from gateway.chain.wire import Header, NodeFault
-from gateway.db.session import WAKE_CHANNEL, wake
+from gateway.db.session import WAKE_CHANNEL, quick, wake
 from gateway.money import Asset
 
 
@@ -136,15 +136,16 @@ async def write_scanned(
     Raises `Overtaken` and `UnsettledDeposit`.
     """
     values = {**_was(chain_id, was), **_to(scanned.at, scanned.final, now), **_blocks(scanned), **_deposits(scanned, assets)}
-    done = (await connection.execute(_ADVANCE, {**values, "channel": WAKE_CHANNEL})).one_or_none()
+    done = await quick(connection, _ADVANCE, {**values, "channel": WAKE_CHANNEL})
     if done is None:
         raise Overtaken
-    if done.arrived < len(scanned.transfers):
+    settled, arrived, _ = done
+    if arrived < len(scanned.transfers):
         raise UnsettledDeposit(
-            f"{len(scanned.transfers) - done.arrived} of {len(scanned.transfers)} deposits up to block {scanned.at.number} "
+            f"{len(scanned.transfers) - arrived} of {len(scanned.transfers)} deposits up to block {scanned.at.number} "
             "are there already: in the chain, or counted by an order that has yet to learn that they were gone"
         )
-    return int(done.settled + done.arrived)
+    return int(settled + arrived)
 
 
 async def rewind(connection: AsyncConnection, *, chain_id: int, was: Cursor, ancestor: Place, now: datetime) -> int:

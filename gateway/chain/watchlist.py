@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.chain.logs import ADDRESS_PADDING
-from gateway.db.session import transaction
+from gateway.db.session import quick, transaction
 
 CHUNK = 50_000
 """Addresses read in one statement."""
@@ -49,7 +49,9 @@ class Watchlist:
                 over: int = (await connection.execute(_OVER)).scalar_one()
                 await self._read_all(connection)
             else:
-                over, addresses = (await connection.execute(_NEWS, {"since": self._since})).one()
+                news = await quick(connection, _NEWS, {"since": self._since})
+                assert news is not None
+                over, addresses = news
                 self._add(addresses)
             self._since = over
 

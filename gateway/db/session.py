@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import cache
 
-from sqlalchemy import text
+import psycopg
+from psycopg.rows import TupleRow
+from sqlalchemy import Dialect, TextClause, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -40,6 +43,25 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """One transaction: committed at the end of the block, rolled back if it raises. No network call belongs inside."""
     async with engine.begin() as connection:
         yield connection
+
+
+async def quick(connection: AsyncConnection, statement: TextClause, values: Mapping[str, object]) -> TupleRow | None:
+    """The first row of one statement, executed by the driver itself in the connection's transaction; None: there is none.
+
+    For the few statements that a deposit waits for: SQLAlchemy's part of a short one takes a millisecond, twice the rest.
+    """
+    driver = (await connection.get_raw_connection()).driver_connection
+    assert isinstance(driver, psycopg.AsyncConnection)
+    # SQLAlchemy's connections are bare; it makes the cursor that it wants each time, and so do we.
+    cursor = driver.cursor()
+    await cursor.execute(_driver_sql(statement, connection.dialect), values)
+    row: TupleRow | None = await cursor.fetchone()
+    return row
+
+
+@cache
+def _driver_sql(statement: TextClause, dialect: Dialect) -> bytes:
+    return str(statement.compile(dialect=dialect)).encode()
 
 
 async def wake(connection: AsyncConnection, topic: str) -> None:
