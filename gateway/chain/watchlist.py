@@ -31,8 +31,7 @@ class Watchlist:
     """Every deposit address in the database, as it was at the last `refresh`. One serves all chains of a process."""
 
     def __init__(self, engine: AsyncEngine) -> None:
-        # Statements that each see what is committed by then: a transaction around them only costs more round trips.
-        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._engine = engine
         self._topics: set[str] = set()
         self._since: int | None = None
         self._one_at_a_time = asyncio.Lock()
@@ -44,7 +43,9 @@ class Watchlist:
         therefore has every address that is paid in a block which was known before the refresh: ask for the newest block
         first, then refresh, then ask for logs up to that block.
         """
-        async with self._one_at_a_time, transaction(self._engine) as connection:
+        # Each statement sees what is committed by then: a transaction around them would only cost more round trips.
+        engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        async with self._one_at_a_time, transaction(engine) as connection:
             if self._since is None:
                 over: int = (await connection.execute(_OVER)).scalar_one()
                 await self._read_all(connection)
