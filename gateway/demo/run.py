@@ -39,6 +39,14 @@ class NoPlace(Refusal):
         super().__init__(f"{error.filename}: {error.strerror}. Give another --data folder, or mend this one.")
 
 
+class ToldToStop(KeyboardInterrupt):
+    """A signal came.
+
+    Not a plain KeyboardInterrupt: one that passes through `exec`, which dataclasses use while they are imported, makes Python
+    end itself by SIGINT at its exit although it was caught (`run_eval_code_obj` in CPython's pythonrun.c).
+    """
+
+
 def run_demo(*, data: Path, once: bool, port: int, out: TextIO) -> int:
     """Start everything; make one remittance or stay up until Ctrl-C. Returns the exit code."""
     started = time.monotonic()
@@ -117,7 +125,7 @@ def _stop_when_told() -> threading.Event:
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         if not told.is_set():  # told twice, we are stopping already: that is not to be cut short
             told.set()
-            raise KeyboardInterrupt
+            raise ToldToStop
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
