@@ -42,7 +42,7 @@ class NoPlace(Refusal):
 class ToldToStop(KeyboardInterrupt):
     """A signal came.
 
-    Not a plain KeyboardInterrupt: one that passes through `exec`, which dataclasses use while they are imported, makes Python
+    Not a plain KeyboardInterrupt: one that passes through `exec`, which dataclasses use when they are made, makes Python
     end itself by SIGINT at its exit although it was caught (`run_eval_code_obj` in CPython's pythonrun.c).
     """
 
