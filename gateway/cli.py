@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.commands import chain, deposits, operator, refunds, sweep, tokens
+from gateway.commands import chain, deposits, operator, payouts, reconcile, refunds, simulate, stuck, sweep, tokens
 from gateway.commands.place import Config, Data, database, folder_of, place_of, settings_of
 from gateway.errors import Refusal
 
@@ -33,11 +33,14 @@ for name, group in (
     ("chain", chain.app),
     ("deposits", deposits.app),
     ("operator", operator.app),
+    ("payouts", payouts.app),
     ("refunds", refunds.app),
     ("sweep", sweep.app),
     ("tokens", tokens.app),
 ):
     app.add_typer(group, name=name)
+for single in (reconcile.app, simulate.app, stuck.app):
+    app.add_typer(single)
 
 
 def main() -> None:

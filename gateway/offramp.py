@@ -6,7 +6,7 @@ order's state. Retries, timeouts, rate limits, leases and metrics are wrapped ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -79,6 +79,12 @@ class Capabilities:
     """How long the provider remembers our key. Later a resend could pay twice, so none is made."""
     answer_within: timedelta = timedelta(seconds=30)
     """How long one call to the provider may take before its outcome counts as unknown."""
+    concurrency: int = 20
+    """How many calls the provider takes at once from all our processes together."""
+    calls_per_s: int | None = None
+    """How many payments a second the provider takes from all our processes together; None: it has published no limit."""
+    returns_within: timedelta = timedelta(0)
+    """How long after a payment its money may still come back. Until then it is asked about, ever less often."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,6 +246,68 @@ class HoldsBalance(Protocol):
 
     async def balance(self) -> tuple[Money, ...]:
         """What can be paid out of our account there now, per currency."""
+
+
+@runtime_checkable
+class PaysInBulk(Protocol):
+    """An adapter whose rail takes many payments in one instruction, each with a reference and a status of its own."""
+
+    @property
+    def bulk_most(self) -> int:
+        """How many instructions fit into one."""
+
+    async def pay_bulk(self, batch_id: str, instructions: Sequence[Instruction]) -> Mapping[str, Report]:
+        """Send them as one, under `batch_id`, which was committed before as the attempts were.
+
+        A report per attempt id; an attempt without one is UNKNOWN. Raises as `pay` does, for all of them at once.
+        """
+
+
+class LineKind(StrEnum):
+    """What a line of a rail's statement is."""
+
+    PAYOUT = "payout"
+    RETURN = "return"
+    TOP_UP = "top_up"
+    FEE = "fee"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatementLine:
+    """One movement on our account at a rail, as its statement has it."""
+
+    line_id: str
+    """The provider's own id of this movement: unique on the statement, the same each time that it is read."""
+    kind: LineKind
+    amount: Money
+    """Never negative: PAYOUT and FEE leave the account, RETURN and TOP_UP enter it."""
+    at: datetime
+    attempt_id: str | None = None
+    """Our id, if the statement carries it."""
+    provider_ref: str | None = None
+    leaves: bool = True
+    """For OTHER: whether it left the account or entered it."""
+
+
+@runtime_checkable
+class KeepsStatement(Protocol):
+    """An adapter whose rail tells every movement on our account."""
+
+    async def statement(self, *, since: datetime, until: datetime) -> Sequence[StatementLine]:
+        """All lines with since <= at < until, however many pages that takes. Raises if any of them can't be had."""
+
+
+@runtime_checkable
+class ReadsStatement(Protocol):
+    """An adapter that reads the statement files which its provider lets people download."""
+
+    def read_statement(self, content: bytes) -> Sequence[StatementLine]:
+        """All lines of a file. Raises `BadStatement` with the row that can't be read."""
+
+
+class BadStatement(OfframpError):
+    """A statement file that can't be read; the text says where, and what was expected."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -236,6 +236,14 @@ class Chain(Group):
         return Money(1, asset) if token.least is None else Money.parse(token.least, asset)
 
 
+class Economy(Group):
+    """[corridors.economy]: payouts that wait for each other and go together, for another fee."""
+
+    every_s: Seconds = Field(description="seconds between two drops, from 1 to 604800, as in 3600")
+    """Drops are at its multiples since midnight UTC of 1 January 1970."""
+    fee: str = Field(description='an amount of the corridor\'s currency in quotes, as in "5" or "0"')
+
+
 class Corridor(Group):
     """[[corridors]]: where we pay, how, and for what price. Amounts are in the corridor's currency."""
 
@@ -246,6 +254,7 @@ class Corridor(Group):
     fee: Money = Field(description='an amount in quotes, as in "25" or "0"')
     least: Money = Field(alias="min", description='the smallest payout, in quotes, as in "100"')
     most: Money = Field(alias="max", description='the largest payout, in quotes, as in "250000"')
+    economy: Economy | None = Field(None, description="a [corridors.economy] table")
 
     @field_validator("fee", "least", "most", mode="plain")
     @classmethod
@@ -333,6 +342,24 @@ class Adapter(Group):
         return [("kind", self.kind)]
 
 
+class Payouts(Group):
+    """[payouts]: what people decide about payouts."""
+
+    two_persons_above: Money | None = Field(None, description='US dollars in quotes, as in "200"')
+    """In US dollars: an unknown outcome of more than that takes two persons to settle. Absent: every one does."""
+
+    @field_validator("two_persons_above", mode="plain")
+    @classmethod
+    def _in_dollars(cls, value: object) -> Money:
+        return amount(value, currency_asset("USD"))
+
+
+class Treasury(Group):
+    """[treasury]: how often books are compared with what chains and rails say."""
+
+    reconcile_every_s: Seconds = Field(86_400, description="seconds between two reconciliations, from 1 to 604800")
+
+
 class Settings(Group):
     """The whole configuration."""
 
@@ -341,6 +368,8 @@ class Settings(Group):
     chains: Annotated[tuple[Chain, ...], NotEmpty] = Field(description="at least one [[chains]] table")
     corridors: Annotated[tuple[Corridor, ...], NotEmpty] = Field(description="at least one [[corridors]] table")
     pricing: Pricing = Field(description="a [pricing] table")
+    payouts: Payouts = Field(Payouts(), description="a [payouts] table")
+    treasury: Treasury = Field(Treasury(), description="a [treasury] table")
     adapters: Annotated[Mapping[AdapterName, Adapter], NotEmpty] = Field(
         description='at least one table such as [adapters.mpesa] with a "kind"'
     )
@@ -357,6 +386,9 @@ GROUPS: Mapping[tuple[str, ...], type[Group]] = {
     ("chains", "sweep"): Sweep,
     ("chains", "refunds"): Refunds,
     ("corridors",): Corridor,
+    ("corridors", "economy"): Economy,
+    ("payouts",): Payouts,
+    ("treasury",): Treasury,
     ("pricing",): Pricing,
     ("pricing", "sources"): Source,
     ("adapters",): Adapter,

@@ -12,6 +12,8 @@ from sqlalchemy import Dialect, TextClause, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from gateway.failpoints import failpoint
+
 POOL_SIZE = 10
 WAKE_CHANNEL = "lastmile"
 
@@ -39,10 +41,17 @@ def make_engine(url: str, *, pool_size: int = POOL_SIZE) -> AsyncEngine:
 
 
 @asynccontextmanager
-async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """One transaction: committed at the end of the block, rolled back if it raises. No network call belongs inside."""
+async def transaction(engine: AsyncEngine, *, point: str | None = None) -> AsyncIterator[AsyncConnection]:
+    """One transaction: committed at the end of the block, rolled back if it raises. No network call belongs inside.
+
+    `point` names it for `gateway.failpoints`, as in "dispatch.claim": its two sides are ":before_commit", ":after_commit".
+    """
     async with engine.begin() as connection:
         yield connection
+        if point is not None:
+            failpoint(f"{point}:before_commit")
+    if point is not None:
+        failpoint(f"{point}:after_commit")
 
 
 async def quick(connection: AsyncConnection, statement: TextClause, values: Mapping[str, object]) -> TupleRow | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Integer
+from sqlalchemy import Integer, SmallInteger
 from sqlmodel import Field, SQLModel
 
 from gateway.db.columns import bigint, document, moment, text
@@ -26,6 +26,8 @@ class Order(SQLModel, table=True):
     """Number of steps taken."""
     due_at: datetime | None = moment(default=None)
     """When a worker has to look at it next; None: nothing is due."""
+    lane: str = text(default="")
+    """Country, currency, method and speed of its quote, as in "KE/KES/mobile_money/standard". Kept by the database."""
     deposit_address: str = text(foreign_key="deposit_addresses.address")
     refund_address: str | None = text(default=None)
     reference: str | None = text(default=None)
@@ -45,6 +47,18 @@ class Recipient(SQLModel, table=True):
     name: str = text(repr=False)
     account: str = text(repr=False)
     """Phone number in E.164, CLABE, IBAN: as the quote's method has it."""
+
+
+class RecipientWay(SQLModel, table=True):
+    """Another way to reach an order's recipient, should the first one fail. Personal data, like `recipients`."""
+
+    __tablename__ = "recipient_ways"
+
+    order_id: str = text(primary_key=True, foreign_key="orders.id")
+    rank: int = Field(sa_type=SmallInteger, primary_key=True)
+    """From 1, best first. Rank 0 is the quote's method with the recipient's account."""
+    method: str = text()
+    account: str = text(repr=False)
 
 
 class OrderEvent(SQLModel, table=True):

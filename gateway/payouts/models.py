@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Integer, LargeBinary
+from sqlalchemy import Integer, LargeBinary, SmallInteger
 from sqlmodel import Field, SQLModel
 
 from gateway.db.columns import bigint, document, moment, text, units
@@ -39,6 +39,10 @@ class Attempt(SQLModel, table=True):
     created_at: datetime = moment()
     updated_at: datetime = moment()
     closed_at: datetime | None = moment(default=None)
+    way: int = Field(sa_type=SmallInteger, default=0)
+    """Which way to the recipient it takes: 0 is the quote's own, others are ranks of `recipient_ways`."""
+    batch_id: str | None = text(default=None)
+    """The bulk instruction that it was a part of."""
 
 
 class CallbackRow(SQLModel, table=True):

@@ -56,3 +56,5 @@ class Quote(SQLModel, table=True):
     margin_units: int = units()
     fee_units: int = units()
     rounding_units: int = units()
+    speed: str = text(default="standard")
+    """standard: paid out at once. economy: together with others, at the next drop."""

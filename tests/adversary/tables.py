@@ -23,7 +23,7 @@ def some(lies: Mapping[str, Make], always: Collection[str] = (), *, one_in: int 
     """Parameters of a test: `always` and a part of the others at every run, all of them in the slow one."""
     return [
         lie if lie in always or crc32(lie.encode()) % one_in == 0 else pytest.param(lie, marks=pytest.mark.slow)
-        for lie in lies
+        for lie in sorted(lies)
     ]
 
 

@@ -121,7 +121,11 @@ def test_a_number_may_be_a_key_of_an_adapters_table(tree, toml_file):
     [
         ("SERVER__PROT", "1", 'server.prot (LASTMILE_SERVER__PROT): unknown key; did you mean "port"?'),
         ("SEVER__PORT", "1", 'sever (LASTMILE_SEVER__PORT): unknown key; did you mean "server"?'),
-        ("PORT", "1", "port (LASTMILE_PORT): unknown key; known are server, database, chains, corridors, pricing, adapters"),
+        (
+            "PORT",
+            "1",
+            "port (LASTMILE_PORT): unknown key; known are server, database, chains, corridors, pricing, payouts, treasury, adapters",
+        ),
         ("SERVER__PORT", "x", 'server.port (LASTMILE_SERVER__PORT): "x" is wrong; give a port from 1 to 65535'),
         ("SERVER__PORT__X", "1", "server.port (LASTMILE_SERVER__PORT__X): a table is wrong; give a port from 1 to 65535"),
         ("SERVER__PORT", " ", "server.port (LASTMILE_SERVER__PORT): is empty; give a value or don't set the variable"),

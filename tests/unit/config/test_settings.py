@@ -75,7 +75,7 @@ chains.0.qourum = 1
 chains.0.tokens.0.decimal = 1
     chains[0].tokens[0].decimal: unknown key; did you mean "decimals"?
 corridors.0.least = "1"
-    corridors[0].least: unknown key; known are country, currency, methods, spread_bps, fee, min, max
+    corridors[0].least: unknown key; known are country, currency, methods, spread_bps, fee, min, max, economy
 server = ...
     server: is missing; give a [server] table
 server.public_url = ...

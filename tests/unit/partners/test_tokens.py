@@ -10,7 +10,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from itertools import product
+from itertools import count, product
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -252,6 +252,7 @@ def test_a_made_up_signature_is_refused(signature: bytes) -> None:
         [KID],
         {"kid": KID},
     ],
+    ids=count(),
 )
 def test_a_key_id_that_is_not_in_our_table_is_refused(kid: Any) -> None:
     refused(forge(changed(HEADER, kid=kid)))
@@ -271,7 +272,7 @@ def test_a_key_id_that_is_not_in_our_table_is_refused(kid: Any) -> None:
         {"enc": "A128GCM"},
         {"": 1},
     ],
-    ids=str,
+    ids=count(),
 )
 def test_a_token_with_any_other_header_is_refused_even_signed_by_us(extra: dict[str, Any]) -> None:
     assert refused(forge(HEADER | extra)).reason == "other headers than alg, kid, typ"

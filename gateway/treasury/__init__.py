@@ -1,0 +1,1 @@
+"""Treasury: the books compared with what chains and rails say."""
