@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Callable
 from datetime import datetime
 
-from ulid import ULID
+from ulid import ULIDGenerator
 
-_TIME_BYTES, _RANDOM_BYTES = 6, 10
+_RANDOM_BYTES = 10
 
-_entropy: Callable[[int], bytes] = os.urandom
+_generator = ULIDGenerator()
 
 
-def draw_from(entropy: Callable[[int], bytes]) -> None:
-    """Where the random part of ids comes from: a simulation's seed, so that its run can be repeated. Never tokens' part."""
-    global _entropy  # noqa: PLW0603 - one per process
-    _entropy = entropy
+def draw_from(entropy: Callable[[int], bytes] | None) -> None:
+    """Where the random part of ids comes from: a simulation's seed, so that its run can be repeated; None: the system again.
+
+    `entropy` gives as many bytes as it is asked for. Tokens never come from it.
+    """
+    global _generator  # noqa: PLW0603 - one per process: ids of one moment sort as they were made
+    _generator = ULIDGenerator(randomness=None if entropy is None else lambda _timestamp: entropy(_RANDOM_BYTES))
 
 
 def new_id(prefix: str, *, now: datetime) -> str:
-    """A new id such as "ord_01JD…": 26 characters of ULID behind a prefix, sortable by `now` (48 bits of it in ms)."""
-    milliseconds = int(now.timestamp() * 1000)
-    return f"{prefix}_{ULID(milliseconds.to_bytes(_TIME_BYTES, 'big') + _entropy(_RANDOM_BYTES))}"
+    """A new id such as "ord_01JD…": 26 characters of ULID behind a prefix, sortable by `now` (48 bits of it in ms).
+
+    Those that a process makes in the same millisecond sort in the order in which they were made.
+    """
+    return f"{prefix}_{_generator.generate(now)}"
 
 
 def new_token() -> str:

@@ -4,24 +4,11 @@
 `lastmile --help` is; what a value means to a rail or a chain is checked by the part that uses it.
 """
 
+from gateway.config.chains import Chain, Finality, KeyFile, Refunds, Sweep, Token
 from gateway.config.errors import ConfigError
 from gateway.config.keyfile import secret_file
 from gateway.config.loading import FILE, data_folder, load, parse
-from gateway.config.settings import (
-    Adapter,
-    Chain,
-    Corridor,
-    Database,
-    Finality,
-    KeyFile,
-    Pricing,
-    Refunds,
-    Server,
-    Settings,
-    Source,
-    Sweep,
-    Token,
-)
+from gateway.config.settings import Adapter, Corridor, Database, Economy, Pricing, Server, Settings, Source
 
 __all__ = [
     "FILE",
@@ -30,6 +17,7 @@ __all__ = [
     "ConfigError",
     "Corridor",
     "Database",
+    "Economy",
     "Finality",
     "KeyFile",
     "Pricing",

@@ -9,7 +9,7 @@ TABLES = """
 -- How soon a quote's payout is made: at once, or with others at the next drop.
 ALTER TABLE quotes ADD COLUMN speed text NOT NULL DEFAULT 'standard' CHECK (speed IN ('standard', 'economy'));
 
--- Orders wait in a lane per corridor and speed, so that a rail without room holds up nobody else's orders. The database keeps it:
+-- Orders wait in a lane per corridor and speed, so that a rail without room holds up nobody else. The database keeps it:
 -- it follows the quote.
 ALTER TABLE orders ADD COLUMN lane text NOT NULL DEFAULT '';
 UPDATE orders AS o SET lane = concat_ws('/', q.country, q.receive_asset, q.method, q.speed)
