@@ -196,9 +196,9 @@ corridors.0.economy = {every_s = 0, fee = "5"}
     corridors[0].economy.every_s: 0 is wrong; give seconds between two drops, from 1 to 604800, as in 3600
 corridors.0.economy = {every_s = 3600, fee = "5.001"}
     corridors[0].economy: "5.001" has too many digits: KES has at most 2 after the point.
-payouts.two_persons_above = "-1"
+payouts = {two_persons_above = "-1"}
     payouts.two_persons_above: "-1" is not an amount. Write digits with a point before the fraction, for example "10.50".
-treasury.reconcile_every_s = 0
+treasury = {reconcile_every_s = 0}
     treasury.reconcile_every_s: 0 is wrong; give seconds between two reconciliations, from 1 to 604800
 pricing.sources = [{name = "desk", kind = "file"}]
     pricing.min_sources: a price needs 2 sources and 1 is listed; add [[pricing.sources]] or give at most 1
