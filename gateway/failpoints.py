@@ -1,17 +1,23 @@
 """Named points at which a process can be stopped on purpose: just before and after a commit, a sending, an answer.
 
-What must survive a kill is proven by killing there. Nothing is armed in production: a point is then one comparison. It is armed
-by the environment (`LASTMILE_FAILPOINT=name` ends the process with SIGKILL, as a power cut would) or by a simulation, which
-gives its own way to stop.
+What must survive a kill is proven by killing there. Nothing is armed in production: a point is then one comparison. It is
+armed by the environment (`LASTMILE_FAILPOINT=name` ends the process with SIGKILL, as a power cut would), which the log says aloud,
+or by a test or simulation in its own process, which gives its own way to stop.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable
 
+import structlog
+
+log = structlog.get_logger()
+
 VARIABLE = "LASTMILE_FAILPOINT"
+_FORM = re.compile(r"(?P<name>\w+(?:\.\w+)?:\w+)(?:#(?P<times>[1-9]\d*))?")
 
 _hook: Callable[[str], None] | None = None
 
@@ -28,13 +34,22 @@ def arm(hook: Callable[[str], None] | None) -> None:
     _hook = hook
 
 
-def arm_from_environment() -> None:
-    """Arm what `LASTMILE_FAILPOINT` names: "dispatch.claim:after_commit" the first time, "…#3" the third."""
+def arm_from_environment() -> str | None:
+    """Arm what `LASTMILE_FAILPOINT` names: "dispatch.claim:after_commit" dies there the first time, "…#3" the third.
+
+    Returns it; None if the variable isn't set. Raises ValueError for what is no point's name: a process that was meant to be
+    killed must not run on unharmed, and a stray variable must not go unnoticed.
+    """
     wanted = os.environ.get(VARIABLE)
     if not wanted:
-        return
-    name, _, times = wanted.partition("#")
-    left = int(times or 1)
+        return None
+    form = _FORM.fullmatch(wanted)
+    if form is None:
+        raise ValueError(
+            f"{VARIABLE} is {wanted!r}; give a point like dispatch.claim:after_commit or send:before#2, or unset it"
+        )
+    name, left = form["name"], int(form["times"] or 1)
+    log.critical("failpoint_armed", point=name, time=left, meaning=f"this process kills itself there: unset {VARIABLE}")
 
     def kill(reached: str) -> None:
         nonlocal left
@@ -43,3 +58,4 @@ def arm_from_environment() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     arm(kill)
+    return wanted

@@ -24,7 +24,7 @@ from gateway.chain.terms import ChainTerms
 from gateway.chain.watchlist import Watchlist
 from gateway.chain.wire import NodeFault
 from gateway.clock import Clock
-from gateway.db.session import transaction, wake
+from gateway.db.session import reading, transaction, wake
 from gateway.errors import Refusal
 
 
@@ -88,7 +88,7 @@ class Backfill:
         """
         if not 0 <= first <= last:
             raise NoRange(first=first, last=last)
-        async with transaction(self._engine) as connection:
+        async with reading(self._engine) as connection:
             cursor = await queries.read_cursor(connection, chain_id=self._terms.chain_id)
         if cursor is None or cursor.final.number < last:
             raise NotFinalYet(last=last, final=cursor.final.number if cursor else None)

@@ -45,7 +45,7 @@ class Lease:
         if self._taken is not None and now - self._taken < RENEW_AFTER:
             return True
         values = {"chain_id": self._chain_id, "holder": self._holder, "until": now + TERM, "now": now}
-        async with transaction(self._engine) as connection:
+        async with transaction(self._engine, point="lease.take") as connection:
             taken = (await connection.execute(_TAKE, values)).rowcount == 1
         self._taken = now if taken else None
         return taken
@@ -53,5 +53,5 @@ class Lease:
     async def give_up(self) -> None:
         """Let another process go on at once."""
         self._taken = None
-        async with transaction(self._engine) as connection:
+        async with transaction(self._engine, point="lease.give_up") as connection:
             await connection.execute(_GIVE_UP, {"chain_id": self._chain_id, "holder": self._holder})

@@ -22,7 +22,7 @@ from gateway.chain.reorg import Place, find_ancestor
 from gateway.chain.terms import ChainTerms
 from gateway.chain.wire import Header, NodeFault
 from gateway.clock import Clock
-from gateway.db.session import transaction, wake
+from gateway.db.session import reading, transaction, wake
 from gateway.errors import Refusal
 from gateway.operators.actions import record_action
 from gateway.operators.incidents import Alarm, open_incidents
@@ -127,7 +127,7 @@ async def resume(
     Raises `NotHalted` (also if somebody else was quicker), `AnotherChain`, `UnknownOperator` and `ReasonMissing`, and
     `NodeFault` if too few providers agree. Nothing has changed then.
     """
-    async with transaction(engine) as connection:
+    async with reading(engine) as connection:
         cursor = await queries.read_cursor(connection, chain_id=terms.chain_id)
     if cursor is None or cursor.halted is None:
         raise NotHalted(terms.name)
@@ -161,7 +161,7 @@ async def resume(
 async def _anchor(terms: ChainTerms, quorum: Quorum, engine: AsyncEngine, *, most: int) -> Header:
     """A final block below all that changed: the newest one with a deposit that a quorum has unchanged."""
     values = {"chain_id": terms.chain_id, "most": most, "limit": PLACES_MOST}
-    async with transaction(engine) as connection:
+    async with reading(engine) as connection:
         rows = (await connection.execute(_PLACES, values)).all()
     search = find_ancestor([Place(number=row.number, hash=row.hash) for row in reversed(rows)])
     try:

@@ -25,7 +25,8 @@ from gateway.chain.signer import Signed, Signer
 from gateway.chain.terms import ChainTerms
 from gateway.chain.wire import NodeFault, shown
 from gateway.clock import Clock
-from gateway.db.session import transaction
+from gateway.db.session import reading, transaction
+from gateway.failpoints import failpoint
 from gateway.operators.incidents import Alarm, open_incidents
 
 STUCK_AFTER_S = 120
@@ -71,7 +72,7 @@ class Submitter:
         """
         now = self._clock()
         again = after(now, seconds=max(self._terms.poll_s, LOOK_LEAST_S))
-        async with transaction(self._engine) as connection:
+        async with transaction(self._engine, point="submit.claim") as connection:
             cursor = await read_cursor(connection, chain_id=self._chain_id)
             if cursor is not None and cursor.halted is not None:
                 return 0
@@ -102,16 +103,16 @@ class Submitter:
     async def _compare(self, sight: Sight, rows: Sequence[Open]) -> bool:
         """Compare our nonces with the chain's. False: the key is new to us, and somebody else is using it right now."""
         now = self._clock()
-        async with transaction(self._engine) as connection:
+        async with reading(self._engine) as connection:
             known = await nonces.is_known(connection, chain_id=self._chain_id, address=self._sender)
         if not known and await most_pending(self._quorum, address=self._signer.address) > sight.nonce:
             alarm = nonces.used_elsewhere(self._chain_id, self._sender, sight.nonce)
-            async with transaction(self._engine) as connection:
+            async with transaction(self._engine, point="submit.stranger") as connection:
                 await open_incidents(connection, alarms=[alarm], now=now)
                 for row in rows:
                     await sends.wait(connection, transaction_id=row.id, reason=alarm.detail["meaning"], now=now)
             return False
-        async with transaction(self._engine) as connection:
+        async with transaction(self._engine, point="submit.compare") as connection:
             await nonces.compare(connection, chain_id=self._chain_id, address=self._sender, sight=sight, now=now)
         return True
 
@@ -126,7 +127,7 @@ class Submitter:
             self._quorum, call={**call, "value": hex(row.value), "gas": hex(row.gas_limit)}, sight=sight
         )
         now = self._clock()
-        async with transaction(self._engine) as connection:
+        async with transaction(self._engine, point="submit.nonce") as connection:
             if simulated.fails:
                 reason = f"it would fail, so it wasn't sent: {simulated.why}"
                 await sends.refuse(connection, transaction_id=row.id, reason=reason, now=now)
@@ -151,7 +152,7 @@ class Submitter:
         fees = within(prices.fees, most=self._most)
         cost = row.value + row.gas_limit * fees.fee_per_gas
         cost += await l1_fee(self._quorum, call_data=row.data, sight=sight)
-        async with transaction(self._engine) as connection:
+        async with transaction(self._engine, point="submit.afford") as connection:
             cost += await sends.reserved(connection, chain_id=self._chain_id, sender=self._sender)
             if cost <= sight.balance:
                 return None
@@ -175,13 +176,13 @@ class Submitter:
 
     async def _follow(self, row: Open, sight: Sight) -> None:
         """Find out what became of a transaction that has a nonce; send it again if nothing did."""
-        async with transaction(self._engine) as connection:
+        async with reading(self._engine) as connection:
             forms = await sends.read_sends(connection, transaction_id=row.id)
         receipts = await read_receipts(self._quorum, hashes=[form.hash for form in forms], sight=sight) if forms else []
         found = next((receipt for receipt in receipts if receipt is not None), None)
         assert row.nonce is not None
         if found is not None:
-            async with transaction(self._engine) as connection:
+            async with transaction(self._engine, point="submit.place") as connection:
                 await sends.place(
                     connection,
                     chain_id=self._chain_id,
@@ -201,7 +202,7 @@ class Submitter:
         now = self._clock()
         number = row.gone_number
         unchanged = number is not None and await self._hash_of(number) == row.gone_hash
-        async with transaction(self._engine) as connection:
+        async with transaction(self._engine, point="submit.gone") as connection:
             if not forms and await sends.begin_anew(connection, transaction_id=row.id, now=now):
                 return
             if number is None or not unchanged:
@@ -218,7 +219,7 @@ class Submitter:
     async def _push(self, row: Open, forms: Sequence[Send], sight: Sight) -> None:
         """Its nonce is free: it may still be mined. Send it again, with higher fees if it is stuck."""
         now = self._clock()
-        async with transaction(self._engine) as connection:
+        async with transaction(self._engine, point="submit.unplace") as connection:
             await sends.unplace(connection, row=row, gone=None, now=now)
         if not forms:
             prices = await market(self._quorum, sight=sight)
@@ -256,7 +257,7 @@ class Submitter:
         signed = await self._signer.sign(fields)
         self._check(signed)
         now = self._clock()
-        async with transaction(self._engine) as connection:
+        async with transaction(self._engine, point="submit.sign") as connection:
             kept = await sends.keep(
                 connection, row=row, number=number, signed=signed, fees=fees, block=sight.number, now=now
             )
@@ -283,13 +284,15 @@ class Submitter:
                 refusals.append(str(fault))
                 raise
 
+        failpoint("submit:before_send")
         taken = await answers(self._quorum, to)
+        failpoint("submit:after_reply")
         news = [text for text in refusals if not any(old in text for old in _OLD_NEWS)]
         if not taken and news:
             await self._wait(row, f"no node takes it: {shown(news[0])}")
 
     async def _wait(self, row: Open, reason: str) -> None:
-        async with transaction(self._engine) as connection:
+        async with transaction(self._engine, point="submit.wait") as connection:
             await sends.wait(connection, transaction_id=row.id, reason=reason, now=self._clock())
 
 

@@ -29,7 +29,7 @@ from gateway.chain.terms import ChainTerms
 from gateway.chain.transactions import OPEN, Wanted, queue
 from gateway.chain.wire import NodeFault
 from gateway.clock import Clock
-from gateway.db.session import transaction
+from gateway.db.session import reading, transaction
 from gateway.errors import Refusal
 from gateway.ledger.freezes import frozen
 from gateway.operators.actions import record_action
@@ -108,7 +108,7 @@ class Sweeper:
     async def plan(self) -> Plan:
         """Look at what lies where. Writes nothing. Raises `NodeFault` when the nodes can't be believed."""
         sight = await look(self._quorum, address=self._sender)
-        async with transaction(self._engine) as connection:
+        async with reading(self._engine) as connection:
             found = await sweeps.candidates(
                 connection,
                 chain_id=self._chain_id,
@@ -189,33 +189,33 @@ class Sweeper:
         return found
 
     async def _close(self) -> int:
-        async with transaction(self._engine) as connection:
+        async with reading(self._engine) as connection:
             decided = await sweeps.over(connection, chain_id=self._chain_id)
         if not decided:
             return 0
         sight = await look(self._quorum, address=self._sender)
         for sweep in decided:
             if sweep.state != "succeeded" or sweep.hash is None:
-                async with transaction(self._engine) as connection:
+                async with transaction(self._engine, point="sweeper.close") as connection:
                     await sweeps.close_without(connection, sweep=sweep, chain_id=self._chain_id, now=self._clock())
                 continue
             (receipt,) = await read_receipts(self._quorum, hashes=[sweep.hash], sight=sight)
             if receipt is None:
                 raise NodeFault(f"the nodes don't have the final transaction {sweep.hash} at block {sight.number}")
             found = await self._flushes(receipt)
-            async with transaction(self._engine) as connection:
+            async with transaction(self._engine, point="sweeper.book") as connection:
                 await self._write(connection, sweep.id, receipt, found)
         return len(decided)
 
     async def _flushes(self, receipt: Receipt) -> list[Flush]:
         named = {f"0x{topic[ADDRESS_AT:]}" for log in receipt.logs for topic in log.topics[1:2]}
-        async with transaction(self._engine) as connection:
+        async with reading(self._engine) as connection:
             ours = await sweeps.which_ours(connection, addresses=sorted(named))
         return flushes(receipt, factory=self._factory, treasury=self._terms.treasury, ours=ours)
 
     async def _launch(self) -> int:
         """Queue the transactions of sweeps that have none, once the factory stands."""
-        async with transaction(self._engine) as connection:
+        async with reading(self._engine) as connection:
             orders = await sweeps.waiting(connection, chain_id=self._chain_id, tokens=self._assets)
         if not orders:
             return 0
@@ -229,7 +229,7 @@ class Sweeper:
         launched = 0
         for sweep_id, holdings in orders.items():
             wanted = self._wanted(sweep_id, holdings)
-            async with transaction(self._engine) as connection:
+            async with transaction(self._engine, point="sweeper.launch") as connection:
                 await queue(connection, wanted=wanted, now=self._clock())
                 launched += await sweeps.launched(connection, sweep_id=sweep_id, reference=wanted.reference)
         return launched
@@ -249,7 +249,7 @@ class Sweeper:
 
     async def _deploy(self) -> int:
         prefix = f"factory:{self._chain_id}:{self._factory}:"
-        async with transaction(self._engine) as connection:
+        async with transaction(self._engine, point="sweeper.deploy") as connection:
             before = await sweeps.deployments(connection, chain_id=self._chain_id, prefix=prefix)
             if not OPEN.intersection(before) and len(before) < DEPLOYMENTS_MOST:
                 wanted = deployment(
@@ -267,12 +267,12 @@ class Sweeper:
 
     async def _plan_if_due(self) -> int:
         now = self._clock()
-        async with transaction(self._engine) as connection:
+        async with transaction(self._engine, point="sweeper.claim") as connection:
             if not await sweeps.claim_plan(connection, chain_id=self._chain_id, again=now + PLAN_LEASE, now=now):
                 return 0
         plan = await self.plan()
         now = self._clock()
-        async with transaction(self._engine) as connection:
+        async with transaction(self._engine, point="sweeper.plan") as connection:
             for batch in batches(plan.chosen):
                 await sweeps.order_sweep(connection, chain_id=self._chain_id, holdings=batch, operator=None, now=now)
             await sweeps.planned(
@@ -291,7 +291,7 @@ class Sweeper:
         """What a person's choice holds now."""
         tokens = [token.lower()] if token is not None else list(self._terms.tokens)
         named: list[Holding] = []
-        async with transaction(self._engine) as connection:
+        async with reading(self._engine) as connection:
             frozen_now = await frozen(connection)
             if addresses or owners:
                 places = await sweeps.named(connection, chain_id=self._chain_id, addresses=addresses, owners=owners)
@@ -358,5 +358,5 @@ class Sweeper:
 
     async def _alarm(self, cause: str, kind: str, meaning: str, address: str | None = None) -> None:
         detail = {"chain": self._terms.name, "meaning": meaning} | ({"address": address} if address else {})
-        async with transaction(self._engine) as connection:
+        async with transaction(self._engine, point="sweeper.alarm") as connection:
             await open_incidents(connection, alarms=[Alarm(cause, kind, None, detail)], now=self._clock())

@@ -21,7 +21,7 @@ from gateway.chain.terms import ChainTerms
 from gateway.chain.tokens import QUESTIONS, SLOTS, Facts, is_contract, read_facts
 from gateway.chain.wire import NodeFault
 from gateway.clock import Clock
-from gateway.db.session import transaction
+from gateway.db.session import reading, transaction
 from gateway.ledger.freezes import FreezeKind, freeze_asset
 from gateway.money import Asset
 from gateway.operators.incidents import Alarm, open_incidents
@@ -102,13 +102,13 @@ class TokenWatch:
                 await self._quorum.close()
 
     async def _look(self, quorum: Quorum, address: str, asset: Asset) -> int:
-        async with transaction(self._engine) as connection:
+        async with reading(self._engine) as connection:
             before = await last_look(connection, asset=asset)
             receiving = await _receiving(connection, chain_id=self._terms.chain_id)
         ours = [*self._ours, *receiving]
         slots = list(SLOTS) if before is None or before.findings else [slot for slot in SLOTS if slot in before.baseline]
         found = await quorum.agreed(lambda node: read_facts(node, address=address, ours=ours, slots=slots))
-        async with transaction(self._engine) as connection:
+        async with transaction(self._engine, point="tokenwatch.take") as connection:
             return await _take(connection, asset=asset, found=found, now=self._clock())
 
 

@@ -26,7 +26,7 @@ from gateway.chain.terms import ChainTerms
 from gateway.chain.watchlist import Watchlist
 from gateway.chain.wire import Header, NodeFault
 from gateway.clock import Clock
-from gateway.db.session import transaction
+from gateway.db.session import reading, transaction
 
 LOOK_AGAIN_S = 5.0
 """How long a final block stays known while a backfill goes on below it."""
@@ -185,7 +185,7 @@ class Watcher:
     async def _start(self, ends: Ends) -> Progress:
         start = self._terms.start_block
         header = await self._header(ends.final if start is None else min(max(start - 1, 0), ends.final))
-        async with transaction(self._engine) as connection:
+        async with transaction(self._engine, point="watcher.start") as connection:
             await record.start_cursor(connection, chain_id=self._chain_id, header=header, now=self._clock())
         return Progress(did=Did.STARTED, cursor=_place(header))
 
@@ -241,7 +241,7 @@ class Watcher:
         return await self._write(cursor, ends, scanned, did=Did.SCANNED)
 
     async def _write(self, cursor: Cursor, ends: Ends, scanned: record.Scanned, *, did: Did) -> Progress:
-        async with transaction(self._engine) as connection:
+        async with transaction(self._engine, point="watcher.write") as connection:
             changed = await record.write_scanned(
                 connection,
                 chain_id=self._chain_id,
@@ -258,7 +258,7 @@ class Watcher:
     async def _rewind(self, cursor: Cursor, ends: Ends) -> Progress:
         """The chain isn't the one that we scanned: go back to where they part, but never below what was final."""
         await self.close()
-        async with transaction(self._engine) as connection:
+        async with reading(self._engine) as connection:
             most = min(cursor.at.number, ends.head)
             stored = await queries.read_blocks(connection, chain_id=self._chain_id, most=most)
         ancestor = await self._ancestor(stored)
@@ -266,7 +266,7 @@ class Watcher:
             return await self._halt(cursor)
         if ancestor == cursor.at:
             raise NodeFault(f"the chain above block {ancestor.number} changed while it was read")
-        async with transaction(self._engine) as connection:
+        async with transaction(self._engine, point="watcher.rewind") as connection:
             changed = await record.rewind(
                 connection, chain_id=self._chain_id, was=cursor, ancestor=ancestor, now=self._clock()
             )
@@ -293,7 +293,7 @@ class Watcher:
             "Compare with other nodes: either these are wrong, or all that was paid on that block's word must be checked. "
             "`lastmile chain resume` goes on afterwards."
         )
-        async with transaction(self._engine) as connection:
+        async with transaction(self._engine, point="watcher.halt") as connection:
             await record.halt(connection, chain_id=self._chain_id, was=cursor, why=why, now=self._clock())
         return Progress(did=Did.HALTED, cursor=cursor.at, why=why)
 
@@ -338,7 +338,7 @@ class Watcher:
         news = waiting is not None or (was is not None and was.waiting is not None)
         if not news and not self._report.due(now=now):
             return
-        async with transaction(self._engine) as connection:
+        async with transaction(self._engine, point="watcher.tell") as connection:
             if news:
                 await connection.execute(_WAITING, {"chain_id": self._chain_id, "why": waiting})
             if self._report.due(now=now):

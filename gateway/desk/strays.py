@@ -22,7 +22,7 @@ from gateway.chain.strays import ADDRESSES_MOST, Foreign, foreign_transfers, nat
 from gateway.chain.terms import ChainTerms
 from gateway.chain.wire import NodeFault
 from gateway.clock import Clock
-from gateway.db.session import transaction
+from gateway.db.session import reading, transaction
 from gateway.desk.found import Found, alarm_missing, count_natives, keep, native_arrival
 from gateway.ids import new_id
 from gateway.money import Asset
@@ -89,7 +89,7 @@ class StraySearch:
 
         How much was done; 0: nothing is due for now. Raises `NodeFault` when too few nodes say the same; nothing moved then.
         """
-        async with transaction(self._engine) as connection:
+        async with reading(self._engine) as connection:
             watched = await read_cursor(connection, chain_id=self._chain_id)
         if watched is None or watched.halted is not None:
             return 0
@@ -125,7 +125,7 @@ class StraySearch:
         self._range = min(self._range + self._range // 16 + 1, RANGE_MOST)
         # What was found is kept before the cursor moves: found again, it is the same.
         await self._keep(found)
-        async with transaction(self._engine) as connection:
+        async with transaction(self._engine, point="strays.move") as connection:
             place = {"chain_id": self._chain_id, "number": last, "was": cursor.number, "now": self._clock()}
             await connection.execute(_MOVE, place)
         moved: int = last - cursor.number
@@ -134,7 +134,7 @@ class StraySearch:
     async def _cursor(self, final: int) -> Row[tuple[object, ...]]:
         start = self._terms.start_block
         begin = final if start is None else min(max(start - 1, 0), final)
-        async with transaction(self._engine) as connection:
+        async with transaction(self._engine, point="strays.start") as connection:
             await connection.execute(_START, {"chain_id": self._chain_id, "number": begin, "now": self._clock()})
             return (await connection.execute(_CURSOR, {"chain_id": self._chain_id})).one()
 
@@ -142,7 +142,7 @@ class StraySearch:
         after, full = "", True
         while full:
             values = {"since": since, "after": after, "most": ADDRESSES_MOST}
-            async with transaction(self._engine) as connection:
+            async with reading(self._engine) as connection:
                 rows = (await connection.execute(_ADDRESSES, values)).all()
             if rows:
                 yield [row.deposit_address for row in rows]
@@ -160,18 +160,18 @@ class StraySearch:
         """The next addresses in turn; at the end of all the next step begins anew."""
         cursor = await self._cursor(final)
         since = new_id("ord", now=self._clock() - RECENT)
-        async with transaction(self._engine) as connection:
+        async with reading(self._engine) as connection:
             values = {"since": since, "after": cursor.looked_at, "most": BALANCES}
             rows = (await connection.execute(_ADDRESSES, values)).all()
         new = await self._count([row.deposit_address for row in rows], block=final)
         looked_at = rows[-1].id if len(rows) == BALANCES else ""
-        async with transaction(self._engine) as connection:
+        async with transaction(self._engine, point="strays.turn") as connection:
             await connection.execute(_TURN, {"chain_id": self._chain_id, "looked_at": looked_at})
         return new
 
     async def _count(self, addresses: Sequence[str], *, block: int) -> int:
         present = await native_balances(self._quorum, of=addresses, block=block)
-        async with transaction(self._engine) as connection:
+        async with transaction(self._engine, point="strays.count") as connection:
             counted = await count_natives(connection, chain_id=self._chain_id, present=present, block=block)
             await alarm_missing(
                 connection, chain_id=self._chain_id, present=present, counted=counted, block=block, now=self._clock()
@@ -184,7 +184,7 @@ class StraySearch:
             return await keep(connection, chain_id=self._chain_id, found=found, known=self._known, now=self._clock())
 
     async def _keep(self, found: Sequence[Found]) -> int:
-        async with transaction(self._engine) as connection:
+        async with transaction(self._engine, point="strays.keep") as connection:
             return await keep(connection, chain_id=self._chain_id, found=found, known=self._known, now=self._clock())
 
 

@@ -68,7 +68,7 @@ async def _store(engine: AsyncEngine, observations: Iterable[Observation], *, no
         set_={"num": new.num, "den": new.den, "as_of": new.as_of, "fetched_at": new.fetched_at},
         where=_rates.c.as_of <= new.as_of,
     )
-    async with transaction(engine) as connection:
+    async with transaction(engine, point="rates.store") as connection:
         return len((await connection.execute(statement.returning(_rates.c.source))).all())
 
 

@@ -42,7 +42,7 @@ async def send_refunds(engine: AsyncEngine, *, wallets: Wallets, now: datetime) 
     Those whose asset is frozen or whose wallet is gone wait and say why. Any number of workers may do this at once, and a
     refund that is handed over twice is one transaction.
     """
-    async with transaction(engine) as connection:
+    async with transaction(engine, point="refunds.hand_over") as connection:
         rows = (await connection.execute(_CLAIM, {"now": now, "most": SET})).all()
         if not rows:
             return 0

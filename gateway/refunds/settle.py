@@ -15,7 +15,7 @@ from gateway.chain.accounts import Receipt, look, read_receipts
 from gateway.chain.quorum import Quorum
 from gateway.chain.transactions import Result, TransactionState, results
 from gateway.clock import Clock
-from gateway.db.session import transaction
+from gateway.db.session import reading, transaction
 from gateway.ledger.post import Entry, Transfer, post
 from gateway.money import Asset, Money
 from gateway.operators.incidents import Alarm, open_incidents
@@ -116,12 +116,12 @@ async def settle_refunds(engine: AsyncEngine, *, chain_id: int, read: ReadReceip
     `read` raises (`NodeFault`), with nothing written.
     """
     due = {"chain_id": chain_id, "now": clock(), "most": SET}
-    async with transaction(engine) as connection:
+    async with reading(engine) as connection:
         known = await _results(connection, (await connection.execute(_LOOK, due)).all())
     final = [result.hash for row, result in known if row.token and result and result.hash and _succeeded(result)]
     receipts = dict(zip(final, await read(final) if final else (), strict=True))
     now = clock()
-    async with transaction(engine) as connection:
+    async with transaction(engine, point="settle.record") as connection:
         rows = (await connection.execute(_CLAIM, {**due, "now": now})).all()
         news = [_judged(row, result, receipts) for row, result in await _results(connection, rows)]
         return await _record(connection, news, now=now)

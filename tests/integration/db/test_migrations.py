@@ -19,7 +19,8 @@ import gateway.orders.models
 import gateway.partners.models
 import gateway.payouts.models
 import gateway.pricing.models
-import gateway.refunds.models  # noqa: F401 - the import fills the metadata
+import gateway.refunds.models
+import gateway.treasury.models  # noqa: F401 - the import fills the metadata
 from gateway.db.migrate import migrate, newest
 
 
