@@ -50,7 +50,7 @@ class Balance(SQLModel, table=True):
     __tablename__ = "balances"
 
     account: str = text(primary_key=True)
-    asset: str = text(primary_key=True, foreign_key="assets.code")
+    asset: str = text(primary_key=True)
     units: int = Field(sa_type=Numeric(96, 0))
     """Wider than one amount: the sum of as many of the largest amounts as anybody can send."""
 

@@ -15,9 +15,9 @@ from gateway.chain.models import DepositAddress
 from gateway.errors import Refusal
 from gateway.ids import new_id, new_token
 from gateway.ledger.freezes import refuse_frozen
-from gateway.orders.models import Order, OutboxMessage
+from gateway.orders.models import Order, OutboxMessage, RecipientWay
 from gateway.orders.models import Recipient as RecipientRow
-from gateway.orders.recipients import Recipient
+from gateway.orders.recipients import Recipient, Way
 from gateway.orders.states import S
 
 
@@ -56,6 +56,8 @@ class Acceptance:
     quote_id: str
     partner_id: str | None
     recipient: Recipient
+    ways: tuple[Way, ...] = ()
+    """Other ways to the recipient, best first, for when the quote's own fails."""
     refund_address: str | None = None
     reference: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
@@ -104,6 +106,12 @@ async def accept_quote(
     )
     recipient = acceptance.recipient
     await connection.execute(insert(RecipientRow).values(order_id=order_id, name=recipient.name, account=recipient.account))
+    if acceptance.ways:
+        ways = [
+            {"order_id": order_id, "rank": rank, "method": way.method, "account": way.account}
+            for rank, way in enumerate(acceptance.ways, start=1)
+        ]
+        await connection.execute(insert(RecipientWay), ways)
     await connection.execute(
         insert(OutboxMessage).values(
             order_id=order_id, kind=f"order.{S.AWAITING_DEPOSIT}", payload={"version": 0}, created_at=now

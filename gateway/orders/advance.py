@@ -8,26 +8,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum, auto
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.db.session import rows
+from gateway.orders.duties import seconds_within
 from gateway.orders.postings import account_sql, asset_sql, template_rows, units_sql
 from gateway.orders.states import ECHOES, STEPS, E, P, S
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
-    """What happened to one order. `due_at`: when a worker has to look at the order next, if it takes the step."""
+class Move(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened to one order.
+
+    `due_at`: when somebody has to look at the order next, if it takes the step; None: when its new state's duty says.
+    """
 
     order_id: str
     event: E
     cause: str
-    data: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = msgspec.field(default_factory=dict)
     due_at: datetime | None = None
 
 
@@ -40,8 +44,7 @@ class Verdict(StrEnum):
     ILLEGAL = auto()  # the table doesn't know it: an incident was opened, nothing else was written
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Advanced:
+class Advanced(NamedTuple):
     """A move and its verdict. `state` is where the order stood before."""
 
     move: Move
@@ -66,45 +69,41 @@ WITH input AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset(CAST(:moves AS jsonb))
         AS i (order_id text, event text, cause text, data jsonb, due_at timestamptz)
 ), judged AS MATERIALIZED (
-    SELECT d.*, o.state, o.version, t.next, t.posting,
+    SELECT d.*, o.state, o.version + 1 AS version, o.quote_id, t.next, t.posting, t.within,
         CASE WHEN e.cause IS NOT NULL THEN 'replayed'
              WHEN t.next IS NOT NULL THEN 'stepped'
-             WHEN x.state IS NOT NULL THEN 'echoed'
-             ELSE 'illegal' END AS verdict
+             WHEN t.state IS NOT NULL THEN 'echoed'
+             ELSE 'illegal' END AS verdict,
+        CASE WHEN e.cause IS NULL AND t.posting <> '{P.NONE}' THEN nextval('journal_id_seq') END AS entry
     FROM input AS d
     JOIN orders AS o ON o.id = d.order_id
     LEFT JOIN order_events AS e ON e.order_id = d.order_id AND e.cause = d.cause
-    LEFT JOIN jsonb_to_recordset(CAST(:steps AS jsonb)) AS t (state text, event text, next text, posting text)
-        ON t.state = o.state AND t.event = d.event
-    LEFT JOIN jsonb_to_recordset(CAST(:echoes AS jsonb)) AS x (state text, event text)
-        ON x.state = o.state AND x.event = d.event
+    LEFT JOIN jsonb_to_recordset(CAST(:steps AS jsonb)) AS t
+        (state text, event text, next text, posting text, within integer) ON t.state = o.state AND t.event = d.event
 ), moved AS (
-    UPDATE orders AS o SET state = j.next, version = o.version + 1, due_at = j.due_at, updated_at = :now
+    UPDATE orders AS o SET state = j.next, version = j.version, updated_at = :now,
+        due_at = COALESCE(j.due_at, :now + j.within * interval '1 second')
     FROM judged AS j WHERE o.id = j.order_id AND j.verdict = 'stepped'
-    RETURNING o.id
 ), logged AS (
     INSERT INTO order_events (order_id, version, event, from_state, to_state, cause, data, at)
-    SELECT order_id, version + 1, event, state, next, cause, data, :now FROM judged WHERE verdict = 'stepped'
+    SELECT order_id, version, event, state, next, cause, data, :now FROM judged WHERE verdict = 'stepped'
 ), queued AS (
-    INSERT INTO outbox (order_id, kind, payload, created_at)
-    SELECT order_id, 'order.' || next, jsonb_build_object('version', version + 1, 'event', event), :now
-    FROM judged WHERE verdict = 'stepped'
-), entry AS (
-    INSERT INTO journal (cause, template, order_id, posted_at)
-    SELECT 'order:' || order_id || ':' || cause, posting, order_id, :now
-    FROM judged WHERE verdict = 'stepped' AND posting <> '{P.NONE}'
-    RETURNING id, template, order_id
+    INSERT INTO outbox (order_id, version, created_at)
+    SELECT order_id, version, :now FROM judged WHERE verdict = 'stepped'
+), written AS (
+    INSERT INTO journal (id, cause, template, order_id, posted_at) OVERRIDING SYSTEM VALUE
+    SELECT entry, 'order:' || order_id || ':' || cause, posting, order_id, :now FROM judged WHERE entry IS NOT NULL
+), priced AS MATERIALIZED (
+    SELECT d.entry, d.posting, d.data, 'order:' || d.order_id || ':' AS own, 'rail:' || (d.data ->> 'adapter') AS rail, q.*
+    FROM judged AS d JOIN quotes AS q ON q.id = d.quote_id WHERE d.entry IS NOT NULL
 ), posted AS (
     INSERT INTO postings (journal_id, line, source, destination, asset, units)
     SELECT * FROM (
-        SELECT entry.id, line.number, {account_sql("source")}, {account_sql("destination")}, {asset_sql()},
+        SELECT d.entry, line.number, {account_sql("source")}, {account_sql("destination")}, {asset_sql()},
             {units_sql()} AS amount
-        FROM entry
-        JOIN judged AS d ON d.order_id = entry.order_id
-        JOIN orders AS o ON o.id = entry.order_id
-        JOIN quotes AS q ON q.id = o.quote_id
+        FROM priced AS d
         JOIN jsonb_to_recordset(CAST(:templates AS jsonb)) AS line (template text, number smallint, source text,
-            destination text, asset text, units text) ON line.template = entry.template
+            destination text, asset text, units text) ON line.template = d.posting
     ) AS lines WHERE amount > 0
 ), alarmed AS (
     INSERT INTO incidents (cause, kind, order_id, detail, opened_at)
@@ -118,11 +117,15 @@ SELECT order_id, verdict, state FROM judged
     )
 )
 
-_TABLES = {
-    "steps": json.dumps([step._asdict() for step in STEPS]),
-    "echoes": json.dumps([{"state": state, "event": event} for state, event in sorted(ECHOES)]),
-    "templates": json.dumps(template_rows()),
-}
+
+def _steps() -> list[dict[str, object]]:
+    steps = [step._asdict() | {"within": seconds_within(step.next)} for step in STEPS]
+    return [*steps, *({"state": state, "event": event} for state, event in sorted(ECHOES))]
+
+
+_VERDICTS = {str(verdict): verdict for verdict in Verdict}
+_STATES = {str(state): state for state in S}
+_TABLES = {"steps": json.dumps(_steps()), "templates": json.dumps(template_rows())}
 
 
 async def advance(
@@ -142,19 +145,6 @@ async def advance(
         raise ValueError("one move per order and call: the second depends on what the first does")
     if not locked and (await connection.execute(_LOCK, {"ids": ",".join(ids)})).scalar_one() != len(ids):
         raise UnknownOrder(f"one of these orders does not exist: {ids}")
-    document = [
-        {
-            "order_id": move.order_id,
-            "event": move.event,
-            "cause": move.cause,
-            "data": dict(move.data),
-            "due_at": move.due_at and move.due_at.isoformat(),
-        }
-        for move in moves
-    ]
-    rows = await connection.execute(_STEP, {**_TABLES, "now": now, "moves": json.dumps(document)})
-    found = {row.order_id: row for row in rows}
-    return [
-        Advanced(move=move, verdict=Verdict(found[move.order_id].verdict), state=S(found[move.order_id].state))
-        for move in moves
-    ]
+    values = {**_TABLES, "now": now, "moves": msgspec.json.encode(moves).decode()}
+    found = {row.order_id: row for row in await rows(connection, _STEP, values)}
+    return [Advanced(move, _VERDICTS[found[move.order_id].verdict], _STATES[found[move.order_id].state]) for move in moves]

@@ -28,7 +28,7 @@ ORDER BY o.due_at LIMIT :most FOR UPDATE OF o SKIP LOCKED
 
 async def hold_frozen_orders(engine: AsyncEngine, *, now: datetime) -> int:
     """Hold one set of funded orders in frozen assets. Returns how many."""
-    async with transaction(engine) as connection:
+    async with transaction(engine, point="frozen.hold") as connection:
         assets = list(await frozen(connection))
         if not assets:
             return 0

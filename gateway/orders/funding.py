@@ -219,7 +219,7 @@ WHERE (deposits.chain_id, deposits.tx_hash, deposits.log_index) = (b.chain_id, b
 
 async def book_deposits(engine: AsyncEngine, *, least: Mapping[str, Money], now: datetime) -> int:
     """Book one set of deposits. `least` gives the smallest amount that counts, per asset code. Returns how many."""
-    async with transaction(engine) as connection:
+    async with transaction(engine, point="deposits.book") as connection:
         claimed = (await connection.execute(_CLAIM, {"most": SET})).all()
         if not claimed:
             return 0

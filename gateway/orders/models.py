@@ -66,7 +66,8 @@ class OrderEvent(SQLModel, table=True):
 
     __tablename__ = "order_events"
 
-    order_id: str = text(primary_key=True, foreign_key="orders.id")
+    order_id: str = text(primary_key=True)
+    """That it exists, a trigger asks for a set at once."""
     version: int = Field(sa_type=Integer, primary_key=True)
     event: str = text()
     from_state: str = text()
@@ -77,13 +78,16 @@ class OrderEvent(SQLModel, table=True):
 
 
 class OutboxMessage(SQLModel, table=True):
-    """News for the outside, written in the transaction of the step it tells of."""
+    """News for the outside, written in the transaction that it tells of; deleted when it has been published.
+
+    Of a step it has only the version: the order's event of that version says what happened.
+    """
 
     __tablename__ = "outbox"
 
     id: int | None = bigint(default=None, primary_key=True)
     order_id: str = text()
-    kind: str = text()
-    payload: dict[str, Any] = document(default_factory=dict)
+    version: int | None = Field(sa_type=Integer, default=None)
+    kind: str | None = text(default=None)
+    payload: dict[str, Any] | None = document(default=None)
     created_at: datetime = moment()
-    published_at: datetime | None = moment(default=None)

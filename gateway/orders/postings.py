@@ -2,7 +2,8 @@
 
 Accounts. What the outside holds for us is a source: `chain:<id>` (deposit addresses), `treasury:<id>`, `wallet:<id>` (the
 refund wallet) and `rail:<name>` stand below zero by exactly what lies there. What we owe stands above zero:
-`order:<id>:funds`, `:payout`, `:refund`, `:unallocated`, and never goes below (the database refuses). `exchange` is our
+`order:<id>:funds`, `:payout`, `:refund`, `:unallocated`, `:owed` (to the recipient of a payment in part), and never goes
+below (the database refuses). `claims:<rail>` is what a rail took from our account without right and owes us, `exchange` our
 position in each asset, `revenue:*` what we earned, `rounding` the residue, `capital` what the operator put in.
 
 A change of asset happens when a payout settles: until then a customer's money is the stablecoin that they sent, so that
@@ -27,24 +28,32 @@ class Line(NamedTuple):
     """A column of the quote, or a key of the event's data."""
 
 
-FUNDS, PAYOUT, REFUND, UNALLOCATED = OWN = ("funds", "payout", "refund", "unallocated")
+FUNDS, PAYOUT, REFUND, UNALLOCATED, OWED = OWN = ("funds", "payout", "refund", "unallocated", "owed")
 CHAIN, RAIL, WALLET, EXCHANGE, CREDIT = "chain", "rail", "wallet", "exchange", "credit"
 SEND, RECEIVE = "send", "receive"
-QUOTED = ("send_units", "receive_units", "mid_units", "margin_units", "fee_units", "rounding_units")
+QUOTED = ("send_units", "receive_units", "margin_units", "fee_units", "rounding_units")
 
-_SETTLED = (
-    Line(PAYOUT, EXCHANGE, SEND, "send_units"),
-    Line(EXCHANGE, PAYOUT, RECEIVE, "mid_units"),
-    Line(PAYOUT, "revenue:fx_margin", RECEIVE, "margin_units"),
-    Line(PAYOUT, "revenue:service_fee", RECEIVE, "fee_units"),
-    Line(PAYOUT, "rounding", RECEIVE, "rounding_units"),
-    Line(PAYOUT, RAIL, RECEIVE, "receive_units"),
+_EARNED = (
+    Line(EXCHANGE, "revenue:fx_margin", RECEIVE, "margin_units"),
+    Line(EXCHANGE, "revenue:service_fee", RECEIVE, "fee_units"),
+    Line(EXCHANGE, "rounding", RECEIVE, "rounding_units"),
 )
+_DELIVERED = (*_EARNED, Line(EXCHANGE, RAIL, RECEIVE, "receive_units"))
+_SETTLED = (Line(PAYOUT, EXCHANGE, SEND, "send_units"), *_DELIVERED)
 
 TEMPLATES: dict[P, tuple[Line, ...]] = {
     P.DEPOSIT_RECEIVED: (Line(CHAIN, FUNDS, SEND, "funds"), Line(CHAIN, UNALLOCATED, SEND, "unallocated")),
     P.PAYOUT_RESERVED: (Line(FUNDS, PAYOUT, SEND, "send_units"),),
     P.PAYOUT_SETTLED: _SETTLED,
+    # The rail had paid after all, while the order waited to be paid again.
+    P.PAYOUT_SETTLED_LATE: (Line(FUNDS, EXCHANGE, SEND, "send_units"), *_DELIVERED),
+    # Our earnings are whole: what is missing is still owed to the recipient.
+    P.PAYOUT_SETTLED_IN_PART: (
+        Line(PAYOUT, EXCHANGE, SEND, "send_units"),
+        *_EARNED,
+        Line(EXCHANGE, OWED, RECEIVE, "owed"),
+        Line(EXCHANGE, RAIL, RECEIVE, "delivered"),
+    ),
     P.PAYOUT_RELEASED: (Line(PAYOUT, FUNDS, SEND, "send_units"),),
     # What came back is undone line by line, our earnings too: nothing was delivered, so nothing was earned.
     P.PAYOUT_RETURNED: (
@@ -68,12 +77,12 @@ def template_rows() -> list[dict[str, object]]:
 
 
 def account_sql(side: str) -> str:
-    """SQL for the account that a line's `side` names, with o (order), q (quote) and d (the event) in scope."""
+    """SQL for the account that a line's `side` names, with the priced move in scope as d."""
     own = ",".join(f"'{name}'" for name in OWN)
     return (
-        f"CASE WHEN line.{side} IN ({own}) THEN 'order:' || o.id || ':' || line.{side} "
-        f"WHEN line.{side} = '{CHAIN}' THEN 'chain:' || q.chain_id "
-        f"WHEN line.{side} = '{RAIL}' THEN 'rail:' || (d.data ->> 'adapter') "
+        f"CASE WHEN line.{side} IN ({own}) THEN d.own || line.{side} "
+        f"WHEN line.{side} = '{CHAIN}' THEN 'chain:' || d.chain_id "
+        f"WHEN line.{side} = '{RAIL}' THEN d.rail "
         f"WHEN line.{side} = '{WALLET}' THEN d.data ->> 'wallet' "
         f"WHEN line.{side} = '{CREDIT}' THEN 'order:' || (d.data ->> 'from_order') || '\\:{UNALLOCATED}' "
         f"ELSE line.{side} END"
@@ -82,10 +91,10 @@ def account_sql(side: str) -> str:
 
 def asset_sql() -> str:
     """SQL for a line's asset."""
-    return f"CASE line.asset WHEN '{SEND}' THEN q.send_asset ELSE q.receive_asset END"
+    return f"CASE line.asset WHEN '{SEND}' THEN d.send_asset ELSE d.receive_asset END"
 
 
 def units_sql() -> str:
     """SQL for a line's amount."""
-    quoted = " ".join(f"WHEN '{column}' THEN q.{column}" for column in QUOTED)
+    quoted = " ".join(f"WHEN '{column}' THEN d.{column}" for column in QUOTED)
     return f"CASE line.units {quoted} ELSE (d.data ->> line.units)::numeric END"

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import phonenumbers
 from babel import Locale
 
 from gateway.errors import Refusal
+from gateway.money import Money
 from gateway.offramp import Method
+from gateway.pricing.offer import Offer
 
 NAME_MOST = 100
 """Longest recipient name, in characters."""
 NAME_SHOWN = 30
 """Longest masked name, in characters."""
+WAYS_MOST = 5
+"""How many other ways to the recipient an order takes."""
+ALTERNATIVES = "recipient.alternatives"
+"""Where documents have them."""
+READABLE = frozenset({Method.MOBILE_MONEY})
+"""Methods whose accounts we can check."""
 
 
 class BadRecipient(Refusal):
@@ -31,11 +40,89 @@ class Recipient:
     account: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """A checked way to a recipient: a method, and the account that it pays to."""
+
+    method: Method
+    account: str = field(repr=False)
+
+
+class MethodNotOffered(Refusal):
+    """We don't pay this amount there by that method."""
+
+    code = "method_not_offered"
+
+
+class SameWayTwice(Refusal):
+    """The way is among those given before, so it would fail as that does."""
+
+    code = "same_way_twice"
+
+    def __init__(self, *, field: str) -> None:
+        super().__init__("This way to the recipient is given already. Give another one, or leave it out.", field=field)
+
+
+class TooManyWays(Refusal):
+    """More other ways than an order takes."""
+
+    code = "too_many_ways"
+
+    def __init__(self) -> None:
+        super().__init__(f"Give at most {WAYS_MOST} other ways to the recipient.", field=ALTERNATIVES)
+
+
 def read_recipient(*, name: str, account: str, country: str, method: Method) -> Recipient:
     """Check and normalise. Raises `BadRecipient` whose field is "name" or "phone"/"account"."""
+    return Recipient(name=_name(name), account=read_account(account, country=country, method=method))
+
+
+def read_account(account: str, *, country: str, method: Method) -> str:
+    """An account of that method, as the rails want it. Raises `BadRecipient`."""
     if method is Method.MOBILE_MONEY:
-        return Recipient(name=_name(name), account=_mobile_number(account, country=country))
+        return _mobile_number(account, country=country)
     raise BadRecipient(f"Accounts of the method {method} can't be checked yet. Choose mobile_money.", field="method")
+
+
+def methods_offered(offer: Offer, *, country: str, receive: Money) -> list[Method]:
+    """By which methods we can pay exactly `receive` there, to accounts that we can check: the same promise."""
+    return [
+        terms.method
+        for terms in offer.corridors.values()
+        if (terms.country, terms.currency) == (country, receive.asset) and terms.takes(receive) and terms.method in READABLE
+    ]
+
+
+def read_way(*, method: str, account: str, country: str, receive: Money, offer: Offer) -> Way:
+    """Another way to pay the same amount in the same place. Raises `MethodNotOffered` and `BadRecipient`."""
+    offered = methods_offered(offer, country=country, receive=receive)
+    if method not in offered:
+        possible = ", ".join(offered) or "none"
+        raise MethodNotOffered(f"We can't pay this amount there by this method. Possible: {possible}.", field="method")
+    return Way(method=Method(method), account=read_account(account, country=country, method=Method(method)))
+
+
+def read_ways(
+    given: Sequence[tuple[str, str]], *, first: Way, country: str, receive: Money, offer: Offer
+) -> tuple[Way, ...]:
+    """Check other ways (method, account) to an order's recipient, best first; `first` is the quote's own.
+
+    Raises what `read_way` raises, `SameWayTwice` and `TooManyWays`; the field begins with `ALTERNATIVES` and the number.
+    """
+    if len(given) > WAYS_MOST:
+        raise TooManyWays
+    known = [first]
+    for number, (method, account) in enumerate(given):
+        place = f"{ALTERNATIVES}.{number}"
+        try:
+            way = read_way(method=method, account=account, country=country, receive=receive, offer=offer)
+        except Refusal as refusal:
+            refusal.field = f"{place}.{refusal.field}"
+            raise
+        if way in known:
+            raise SameWayTwice(field=place)
+        known.append(way)
+    return tuple(known[1:])
 
 
 def masked(account: str) -> str:

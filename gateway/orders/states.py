@@ -33,6 +33,7 @@ class E(StrEnum):
     HOLD_LIFTED = auto()
     DISPATCHED = auto()
     OUTCOME_PAID = auto()
+    OUTCOME_PARTIAL = auto()
     OUTCOME_FAILED = auto()
     OUTCOME_UNKNOWN = auto()
     OUTCOME_RETURNED = auto()
@@ -49,6 +50,8 @@ class P(StrEnum):
     DEPOSIT_RECEIVED = auto()
     PAYOUT_RESERVED = auto()
     PAYOUT_SETTLED = auto()
+    PAYOUT_SETTLED_LATE = auto()
+    PAYOUT_SETTLED_IN_PART = auto()
     PAYOUT_RELEASED = auto()
     PAYOUT_RETURNED = auto()
     REFUND_RESERVED = auto()
@@ -77,14 +80,18 @@ STEPS = (
     Step(S.CONFIRMING,       E.DEPOSIT_MISMATCHED, S.HELD,             P.DEPOSIT_RECEIVED),
     Step(S.FUNDED,           E.DISPATCHED,         S.PAYING,           P.PAYOUT_RESERVED),
     Step(S.FUNDED,           E.HOLD_PLACED,        S.HELD,             P.NONE),
+    Step(S.FUNDED,           E.OUTCOME_PAID,       S.PAID,             P.PAYOUT_SETTLED_LATE),
     Step(S.FUNDED,           E.REFUND_ORDERED,     S.REFUNDING,        P.REFUND_RESERVED),
     Step(S.HELD,             E.HOLD_LIFTED,        S.FUNDED,           P.NONE),
+    Step(S.HELD,             E.OUTCOME_PAID,       S.PAID,             P.PAYOUT_SETTLED_LATE),
     Step(S.HELD,             E.REFUND_ORDERED,     S.REFUNDING,        P.REFUND_RESERVED),
     Step(S.PAYING,           E.OUTCOME_PAID,       S.PAID,             P.PAYOUT_SETTLED),
+    Step(S.PAYING,           E.OUTCOME_PARTIAL,    S.PAID,             P.PAYOUT_SETTLED_IN_PART),
     Step(S.PAYING,           E.OUTCOME_FAILED,     S.FUNDED,           P.PAYOUT_RELEASED),
     Step(S.PAYING,           E.OUTCOME_RETURNED,   S.FUNDED,           P.PAYOUT_RELEASED),
     Step(S.PAYING,           E.OUTCOME_UNKNOWN,    S.UNCERTAIN,        P.NONE),
     Step(S.UNCERTAIN,        E.OUTCOME_PAID,       S.PAID,             P.PAYOUT_SETTLED),
+    Step(S.UNCERTAIN,        E.OUTCOME_PARTIAL,    S.PAID,             P.PAYOUT_SETTLED_IN_PART),
     Step(S.UNCERTAIN,        E.OUTCOME_FAILED,     S.FUNDED,           P.PAYOUT_RELEASED),
     Step(S.UNCERTAIN,        E.OUTCOME_RETURNED,   S.FUNDED,           P.PAYOUT_RELEASED),
     Step(S.PAID,             E.OUTCOME_RETURNED,   S.FUNDED,           P.PAYOUT_RETURNED),

@@ -1,190 +1,345 @@
-"""Dispatch: claim funded orders, commit an attempt for each, send them all at once, record the answers as a set."""
+"""Dispatch: claim funded orders, commit an attempt for each, send them all at once, record the answers as a set.
+
+Orders wait in a lane per corridor and speed. Only lanes that a rail with room serves are claimed from, each its fair share
+and the oldest first: a rail that is full, too slow or broken keeps nobody else's orders waiting, however long its queue is.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from contextlib import aclosing
+from datetime import timedelta
+from functools import partial
+from typing import Any
 
-from sqlalchemy import Row, text
+import msgspec
+import structlog
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.clock import Clock
-from gateway.db.session import transaction
-from gateway.ids import new_id
-from gateway.money import Asset, Money
-from gateway.offramp import Capabilities, Destination, Fault, Instruction, Method, Outcome, Report
+from gateway.db.faults import again, passes
+from gateway.db.session import reading, rows, transaction
+from gateway.ids import new_ids
+from gateway.ledger.freezes import frozen
+from gateway.offramp import Capabilities, Instruction
 from gateway.operators.incidents import Alarm, open_incidents
 from gateway.orders.advance import Move, advance
+from gateway.orders.funding import hold_frozen
 from gateway.orders.states import E
+from gateway.payouts.allowances import Allowance, allowances, take, tell_low_float
+from gateway.payouts.batches import open_batches
+from gateway.payouts.breakers import note
+from gateway.payouts.health import judge
+from gateway.payouts.holds import hold_by_hand, take_stops
+from gateway.payouts.pace import lease_until
+from gateway.payouts.placing import SET, Desk, Plan, Room, capacity, place
 from gateway.payouts.rails import Rails
-from gateway.payouts.record import News, record
-from gateway.payouts.send import send
-from gateway.routing.candidates import candidates
+from gateway.payouts.record import News, record, settle_late
+from gateway.payouts.send import Claimed, send_all
+from gateway.routing.choose import Tried, Way
 
-SET = 200
-"""Orders sent in one go: a tenth faster than a hundred; more gain nothing."""
-MARGIN = timedelta(seconds=5)
-"""What a lease lasts beyond the adapter's answer_within: time to commit the claim and to record the answer."""
+log = structlog.get_logger()
+
 FAILURES_ALARMING = 6
 """Failed attempts after which a person is told (some five minutes of waiting in all). We go on trying."""
-FAILURES_MOST = 150
-"""Failed attempts after which the order is held for a person: about a day."""
+PARKED_FOR = timedelta(hours=1)
+"""When an order is tried again that the database refused to dispatch."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
-    """A committed attempt that this worker alone may send until `until`."""
+async def dispatch(engine: AsyncEngine, *, rails: Rails, clock: Clock, drops: Mapping[str, timedelta] | None = None) -> int:
+    """Send one set of orders that are due. Returns how many orders it moved.
 
-    adapter: str
-    instruction: Instruction
-    lease: int
-    until: datetime
+    `drops`: how long the slots of economy lanes are ("KE/KES/mobile_money/economy"). Slots begin at multiples of that since
+    1970 UTC; an order goes with the first one that begins when it is due, together with all the others of its rail.
+    """
+    desk = Desk(rails=rails, capabilities=rails.capabilities, drops=drops or {}, now=clock())
+    try:
+        moved, claimed = await _claim(engine, desk)
+    except Exception as error:
+        if passes(error):
+            raise
+        log.exception("set_not_dispatched")
+        moved, claimed = await _claim_one_by_one(engine, desk)
+    async with aclosing(send_all(claimed, rails=rails, clock=clock)) as answers:
+        rail_of = {item.instruction.attempt_id: item.adapter for item in claimed}
+        async for news in answers:
+            await _settle(engine, news, rail_of=rail_of, capabilities=desk.capabilities, clock=clock)
+    return moved
 
 
-def lease_until(capabilities: Capabilities, *, now: datetime) -> datetime:
-    """Until when a worker that claims now may take to send and record."""
-    return now + capabilities.answer_within + MARGIN
-
-
-_CLAIM = text("""
-SELECT o.id, o.version, q.receive_units, q.receive_asset, s.decimals, q.country, q.method, r.name, r.account,
-    p.adapters AS tried, p.faults
-FROM orders AS o
+# Each lane's oldest order; a lane costs one look into the index, however many wait in it.
+_LANES = text("""
+WITH RECURSIVE oldest AS (
+    (SELECT lane, due_at, quote_id FROM orders WHERE state = 'funded' ORDER BY lane, due_at LIMIT 1)
+    UNION ALL
+    SELECT n.* FROM oldest AS l CROSS JOIN LATERAL (
+        SELECT lane, due_at, quote_id FROM orders WHERE state = 'funded' AND lane > l.lane ORDER BY lane, due_at LIMIT 1
+    ) AS n
+)
+SELECT l.lane, l.due_at, q.receive_asset, q.receive_units
+FROM oldest AS l JOIN quotes AS q ON q.id = l.quote_id
+""")
+_LOCK = text("""
+SELECT o.* FROM unnest(CAST(:lanes AS text[]), CAST(:due AS timestamptz[]), CAST(:most AS integer[])) AS l (lane, due, most)
+CROSS JOIN LATERAL (
+    SELECT id, version, quote_id, lane FROM orders WHERE state = 'funded' AND lane = l.lane AND due_at <= l.due
+    ORDER BY due_at LIMIT l.most FOR UPDATE SKIP LOCKED
+) AS o
+""")
+_LOCK_ONE = text("""
+SELECT id, version, quote_id, lane FROM orders WHERE id = :id AND state = 'funded' AND due_at <= :now FOR UPDATE SKIP LOCKED
+""")
+_READ = text("""
+SELECT o.id, o.version, o.lane, q.send_asset, q.receive_units, q.receive_asset, s.decimals, q.country, q.method, r.name,
+    r.account, EXISTS (SELECT FROM attempts WHERE order_id = o.id) AS tried,
+    EXISTS (SELECT FROM recipient_ways WHERE order_id = o.id) AS ways
+FROM unnest(string_to_array(:ids, ','), CAST(string_to_array(:versions, ',') AS integer[]), string_to_array(:quotes, ','),
+    string_to_array(:lanes, ',')) WITH ORDINALITY AS o (id, version, quote_id, lane, number)
 JOIN quotes AS q ON q.id = o.quote_id
 JOIN assets AS s ON s.code = q.receive_asset
 JOIN recipients AS r ON r.order_id = o.id
-LEFT JOIN LATERAL (
-    SELECT array_agg(adapter ORDER BY id) AS adapters, array_agg(fault ORDER BY id) AS faults
-    FROM attempts WHERE order_id = o.id
-) AS p ON true
-WHERE o.state = 'funded' AND o.due_at <= :now
-AND q.send_asset NOT IN (SELECT asset FROM asset_freezes WHERE lifted_at IS NULL)
-ORDER BY o.due_at
-LIMIT :most
-FOR UPDATE OF o SKIP LOCKED
+ORDER BY o.number
+""")
+# What failed before a person released the order is over, but for accounts that were refused.
+_TRIED = text("""
+SELECT a.order_id, a.adapter, a.way, a.outcome, a.fault FROM attempts AS a
+WHERE a.order_id = ANY(string_to_array(:ids, ',')) AND (
+    a.outcome NOT IN ('failed', 'returned') OR a.fault = 'recipient' OR NOT EXISTS (
+        SELECT FROM order_events AS e WHERE e.order_id = a.order_id AND e.event = 'hold_lifted' AND e.at > a.closed_at))
+ORDER BY a.id
+""")
+_WAYS = text("""
+SELECT order_id, rank, method, account FROM recipient_ways WHERE order_id = ANY(string_to_array(:ids, ',')) ORDER BY rank
 """)
 _OPEN = text("""
-INSERT INTO attempts (id, order_id, adapter, deliver_asset, deliver_units, outcome, evidence, asks, due_at, lease_token,
-    lease_until, created_at, updated_at)
-SELECT id, order_id, adapter, asset, units, 'sending', '{}', 0, until, nextval('lease_tokens'), until, :now, :now
-FROM jsonb_to_recordset(CAST(:attempts AS jsonb))
-    AS a (id text, order_id text, adapter text, asset text, units numeric, until timestamptz)
+INSERT INTO attempts (id, order_id, adapter, deliver_asset, deliver_units, way, batch_id, outcome, evidence, asks, due_at,
+    lease_token, lease_until, created_at, updated_at)
+SELECT id, order_id, adapter, asset, units, way, batch_id, 'sending', '{}', 0, until, nextval('lease_tokens'), until,
+    :now, :now
+FROM jsonb_to_recordset(CAST(:attempts AS jsonb)) AS a (id text, order_id text, adapter text, asset text, units numeric,
+    way smallint, batch_id text, until timestamptz)
 RETURNING id, lease_token
 """)
 
 
-async def dispatch(engine: AsyncEngine, *, rails: Rails, clock: Clock) -> int:
-    """Send one set of orders that are due. Returns how many orders it moved."""
-    now = clock()
-    async with transaction(engine) as connection:
-        moved, claimed = await _claim(connection, rails=rails, now=now)
-    news = await _send_all(claimed, rails=rails, clock=clock)
-    if news:
-        async with transaction(engine) as connection:
-            await record(connection, news=news, now=clock())
-    return moved
+async def _claim(engine: AsyncEngine, desk: Desk, *, only: str | None = None) -> tuple[int, list[Claimed]]:
+    """Commit attempts for a set of orders, or for a single one. How many orders moved, and what to send."""
+    async with transaction(engine, point="dispatch.claim") as connection:
+        allowed = await allowances(connection, rails=desk.rails, now=desk.now)
+        room = {name: Room(allowance, desk.rails[name]) for name, allowance in allowed.items()}
+        plan = Plan()
+        if only is None:
+            locked = await _lock(connection, desk, room, plan)
+        else:
+            locked = await rows(connection, _LOCK_ONE, {"id": only, "now": desk.now})
+        if locked:
+            await _place_all(connection, desk, locked, room, plan)
+        claimed = await _open_attempts(connection, desk, plan, allowed)
+        await advance(connection, moves=plan.moves, now=desk.now, locked=True)
+        if plan.later:
+            await connection.execute(_LATER, {"ids": list(plan.later), "due": list(plan.later.values())})
+        await tell_low_float(connection, short=plan.short, now=desk.now)
+        return len(plan.moves) + len(plan.settled), claimed
 
 
-async def _claim(connection: AsyncConnection, *, rails: Rails, now: datetime) -> tuple[int, list[Claimed]]:
-    rows = (await connection.execute(_CLAIM, {"now": now, "most": SET})).all()
-    capabilities = rails.capabilities
-    choices = [(row, _choose(row, capabilities)) for row in rows]
-    chosen = [(row, choice) for row, choice in choices if choice in rails]
-    holds = [
-        Move(order_id=row.id, event=E.HOLD_PLACED, cause=f"no_rail:{row.version}", data={"reason": choice})
-        for row, choice in choices
-        if choice not in rails
-    ]
-    await open_incidents(connection, alarms=[_delayed(row) for row in rows if _failures(row) == FAILURES_ALARMING], now=now)
-    claimed = await _open_attempts(connection, chosen, rails=rails, now=now)
-    dispatched = [
-        Move(
-            order_id=row.id,
-            event=E.DISPATCHED,
-            cause=f"attempt:{item.instruction.attempt_id}:dispatched",
-            data={"attempt": item.instruction.attempt_id, "adapter": item.adapter},
-        )
-        for (row, _), item in zip(chosen, claimed, strict=True)
-    ]
-    await advance(connection, moves=[*dispatched, *holds], now=now, locked=True)
-    return len(rows), claimed
+async def _lock(connection: AsyncConnection, desk: Desk, room: Mapping[str, Room], plan: Plan) -> Sequence[Any]:
+    due = [row for row in await rows(connection, _LANES, {}) if row.due_at is not None and row.due_at <= desk.due(row.lane)]
+    most = {
+        row.lane: capacity(desk, room, plan, lane=row.lane, asset=row.receive_asset, units=int(row.receive_units))
+        for row in due
+    }
+    lanes = [lane for lane, number in most.items() if number]
+    if not lanes:
+        return []
+    share = max(SET // len(lanes), 1)
+    parameters = {
+        "lanes": lanes,
+        "due": [desk.due(lane) for lane in lanes],
+        "most": [min(most[lane], share) for lane in lanes],
+    }
+    return await rows(connection, _LOCK, parameters)
 
 
-def _choose(row: Row[tuple[object, ...]], capabilities: Mapping[str, Capabilities]) -> str:
-    """The rail to ask, or the reason why there is none."""
-    faults = list(zip(row.tried or (), row.faults or (), strict=True))
-    refused = [adapter for adapter, fault in faults if fault in (Fault.RECIPIENT, Fault.RAIL)]
-    found = candidates(capabilities, country=row.country, method=Method(row.method), deliver=_deliver(row), without=refused)
-    if found and len(faults) < FAILURES_MOST:
-        tries = Counter(adapter for adapter, _ in faults)
-        return min(found, key=lambda name: tries[name])
-    if any(fault == Fault.RECIPIENT for _, fault in faults):
-        return "recipient_refused"
-    return "rail_unavailable"
+async def _place_all(
+    connection: AsyncConnection, desk: Desk, locked: Sequence[Any], room: Mapping[str, Room], plan: Plan
+) -> None:
+    parameters = {
+        "ids": ",".join(row.id for row in locked),
+        "versions": ",".join(str(row.version) for row in locked),
+        "quotes": ",".join(row.quote_id for row in locked),
+        "lanes": ",".join(row.lane for row in locked),
+    }
+    found = await rows(connection, _READ, parameters)
+    stuck = await frozen(connection)
+    tried = await _tried(connection, [row.id for row in found if row.tried])
+    plan.settled.update(await settle_late(connection, order_ids=list(tried), now=desk.now))
+    stops = await take_stops(connection, order_ids=list(tried))
+    ways = await _ways(connection, [row.id for row in found if row.ways])
+    alarms = [_delayed(row, tried[row.id]) for row in found if row.tried and len(tried[row.id]) == FAILURES_ALARMING]
+    await open_incidents(connection, alarms=alarms, now=desk.now)
+    for row in found:
+        if row.id in plan.settled:
+            continue
+        if row.send_asset in stuck:
+            plan.moves.append(hold_frozen(row.id, cause=f"frozen:{row.version}"))
+        elif row.id in stops:
+            plan.moves.append(hold_by_hand(row.id, version=row.version, operator=stops[row.id]))
+        else:
+            place(desk, row, room, plan, tried=tried.get(row.id, ()), ways=ways.get(row.id, {}))
 
 
-def _failures(row: Row[tuple[object, ...]]) -> int:
-    return len(row.tried or ())
+async def _tried(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, list[Tried]]:
+    found: dict[str, list[Tried]] = {order_id: [] for order_id in ids}
+    if ids:
+        for row in await connection.execute(_TRIED, {"ids": ",".join(ids)}):
+            found[row.order_id].append(Tried(row.adapter, row.way, row.outcome, row.fault))
+    return found
 
 
-def _delayed(row: Row[tuple[object, ...]]) -> Alarm:
-    return Alarm(
-        f"order:{row.id}:delayed", "payout_delayed", row.id, {"last_rail": row.tried[-1], "fault": str(row.faults[-1])}
-    )
+async def _ways(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, dict[Way, str]]:
+    """By order: its other ways, best first, with the account of each."""
+    found: dict[str, dict[Way, str]] = {order_id: {} for order_id in ids}
+    if ids:
+        for row in await connection.execute(_WAYS, {"ids": ",".join(ids)}):
+            found[row.order_id][Way(row.rank, row.method)] = row.account
+    return found
 
 
-def _deliver(row: Row[tuple[object, ...]]) -> Money:
-    return Money(int(row.receive_units), Asset(row.receive_asset, row.decimals))
+def _delayed(row: Any, tried: Sequence[Tried]) -> Alarm:
+    detail = {"last_rail": tried[-1].rail, "fault": str(tried[-1].fault)}
+    return Alarm(f"order:{row.id}:delayed", "payout_delayed", row.id, detail)
 
 
 async def _open_attempts(
-    connection: AsyncConnection, chosen: Sequence[tuple[Row[tuple[object, ...]], str]], *, rails: Rails, now: datetime
+    connection: AsyncConnection, desk: Desk, plan: Plan, allowed: Mapping[str, Allowance]
 ) -> list[Claimed]:
-    if not chosen:
+    if not plan.placed:
         return []
-    ids = [new_id("att", now=now) for _ in chosen]
-    until = [lease_until(rails[adapter].capabilities, now=now) for _, adapter in chosen]
+    now = desk.now
+    until = {name: lease_until(desk.capabilities[name], now=now) for name in {item.rail for item in plan.placed}}
+    ends = {name: end.isoformat() for name, end in until.items()}
+    economy = [item for item in plan.placed if item.economy]
+    slots = [(item.rail, desk.due(item.lane)) for item in economy]
+    opened = await open_batches(connection, economy=slots, rails=desk.rails, allowances=allowed, now=now) if slots else []
+    batches = dict(zip((item.order_id for item in economy), opened, strict=True))
+    ids = new_ids("att", number=len(plan.placed), now=now)
     document = [
         {
             "id": attempt_id,
-            "order_id": row.id,
-            "adapter": adapter,
-            "asset": row.receive_asset,
-            "units": str(row.receive_units),
-            "until": end.isoformat(),
+            "order_id": item.order_id,
+            "adapter": item.rail,
+            "asset": item.deliver.asset.code,
+            "units": str(item.deliver.units),
+            "way": item.way,
+            "batch_id": batches.get(item.order_id),
+            "until": ends[item.rail],
         }
-        for attempt_id, (row, adapter), end in zip(ids, chosen, until, strict=True)
+        for attempt_id, item in zip(ids, plan.placed, strict=True)
     ]
-    opened = await connection.execute(_OPEN, {"now": now, "attempts": json.dumps(document)})
-    leases = {row.id: row.lease_token for row in opened}
+    values = {"now": now, "attempts": msgspec.json.encode(document).decode()}
+    leases = {row.id: row.lease_token for row in await rows(connection, _OPEN, values)}
+    plan.moves.extend(
+        Move(
+            order_id=item.order_id,
+            event=E.DISPATCHED,
+            cause=f"attempt:{attempt_id}:dispatched",
+            data={"attempt": attempt_id, "adapter": item.rail},
+        )
+        for attempt_id, item in zip(ids, plan.placed, strict=True)
+    )
+    await take(connection, counts=_calls(plan, batches, allowed), now=now)
     return [
         Claimed(
-            adapter=adapter,
-            instruction=Instruction(attempt_id=attempt_id, deliver=_deliver(row), to=_destination(row)),
+            adapter=item.rail,
+            instruction=Instruction(attempt_id=attempt_id, deliver=item.deliver, to=item.to),
             lease=leases[attempt_id],
-            until=end,
+            until=until[item.rail],
+            batch_id=batches.get(item.order_id),
         )
-        for attempt_id, (row, adapter), end in zip(ids, chosen, until, strict=True)
+        for attempt_id, item in zip(ids, plan.placed, strict=True)
     ]
 
 
-def _destination(row: Row[tuple[object, ...]]) -> Destination:
-    return Destination(country=row.country, method=Method(row.method), account=row.account, holder=row.name)
+def _calls(plan: Plan, batches: Mapping[str, str | None], allowed: Mapping[str, Allowance]) -> dict[str, int]:
+    """Calls by paced rail: a batch is one."""
+    calls: dict[str, set[str]] = {}
+    for item in plan.placed:
+        if allowed[item.rail].paced:
+            calls.setdefault(item.rail, set()).add(batches.get(item.order_id) or item.order_id)
+    return {name: len(found) for name, found in calls.items()}
 
 
-async def _send_all(claimed: Sequence[Claimed], *, rails: Rails, clock: Clock) -> list[News]:
-    async def one(item: Claimed) -> News:
-        adapter = rails[item.adapter]
-        # Too little of the lease is left for an answer (a frozen worker, a slow commit): it is not sent. Whoever took the
-        # lease over in between is not disturbed, for then this news is under an old lease.
-        if clock() + adapter.capabilities.answer_within > item.until:
-            report = Report(outcome=Outcome.FAILED, fault=Fault.TRANSIENT, reason="not sent: the lease ran out")
+async def _settle(
+    engine: AsyncEngine,
+    news: Sequence[News],
+    *,
+    rail_of: Mapping[str, str],
+    capabilities: Mapping[str, Capabilities],
+    clock: Clock,
+) -> None:
+    """Record answers as a set. One that the database refuses goes to a person, and keeps none of the others."""
+
+    async def write(items: Sequence[News]) -> None:
+        now = clock()
+        seen = [judge(rail_of[item.attempt_id], item.report) for item in items]
+        async with transaction(engine, point="dispatch.record") as connection:
+            await record(connection, news=items, now=now, capabilities=capabilities)
+            await note(connection, seen=[one for one in seen if one], now=now)
+
+    try:
+        await again(partial(write, news))
+    except Exception as error:
+        if passes(error):
+            raise
+        log.exception("answers_not_recorded", number=len(news))
+    else:
+        return
+    for item in news:
+        try:
+            await again(partial(write, [item]))
+        except Exception as error:
+            if passes(error):
+                raise
+            # The attempt stays open: its rail is asked about it when the lease has run out.
+            detail = {"attempt": item.attempt_id, "says": item.report.outcome, "error": type(error).__name__}
+            alarm = Alarm(f"attempt:{item.attempt_id}:unrecordable", "answer_not_recorded", None, detail)
+            async with transaction(engine, point="dispatch.tell") as connection:
+                await open_incidents(connection, alarms=[alarm], now=clock())
+
+
+_WAITING = text("""
+SELECT id FROM orders WHERE state = 'funded' AND due_at <= :now ORDER BY due_at LIMIT :most
+""")
+_LATER = text("""
+UPDATE orders AS o SET due_at = n.due_at
+FROM unnest(CAST(:ids AS text[]), CAST(:due AS timestamptz[])) AS n (id, due_at) WHERE o.id = n.id AND o.state IN ('funded')
+""")
+_PARK = text("UPDATE orders SET due_at = :later WHERE id = :id AND state IN ('funded') RETURNING id")
+
+
+async def _claim_one_by_one(engine: AsyncEngine, desk: Desk) -> tuple[int, list[Claimed]]:
+    """After a set failed as a whole: each order alone. Those that can't be dispatched are put aside for a person."""
+    async with reading(engine) as connection:
+        ids = (await connection.execute(_WAITING, {"now": desk.now, "most": SET})).scalars().all()
+    moved, claimed = 0, []
+    for order_id in ids:
+        try:
+            one, found = await _claim(engine, desk, only=order_id)
+        except Exception as error:
+            if passes(error):
+                raise
+            log.exception("order_parked", order=order_id)
+            await _park(engine, desk, order_id, error)
         else:
-            report = await send(adapter, item.instruction)
-        return News(attempt_id=item.instruction.attempt_id, report=report, lease=item.lease)
+            moved += one
+            claimed += found
+    return moved, claimed
 
-    return list(await asyncio.gather(*(one(item) for item in claimed)))
+
+async def _park(engine: AsyncEngine, desk: Desk, order_id: str, error: Exception) -> None:
+    alarm = Alarm(f"order:{order_id}:parked", "payout_parked", order_id, {"error": type(error).__name__})
+    async with transaction(engine, point="dispatch.park") as connection:
+        later = {"id": order_id, "later": desk.now + PARKED_FOR}
+        if (await connection.execute(_PARK, later)).one_or_none() is not None:
+            await open_incidents(connection, alarms=[alarm], now=desk.now)

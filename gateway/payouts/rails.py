@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.offramp import Capabilities, Offramp
 
@@ -13,6 +14,7 @@ class Rails(Mapping[str, Offramp]):
     """Adapters in the operator's order of preference. Owned by the composition root, which closes them."""
 
     adapters: Mapping[str, Offramp]
+    _slots: dict[str, asyncio.Semaphore] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __getitem__(self, name: str) -> Offramp:
         return self.adapters[name]
@@ -27,6 +29,13 @@ class Rails(Mapping[str, Offramp]):
     def capabilities(self) -> dict[str, Capabilities]:
         """What each can do."""
         return {name: adapter.capabilities for name, adapter in self.adapters.items()}
+
+    def slots(self, name: str) -> asyncio.Semaphore:
+        """As many as the rail takes payments at once, for all that this process sends, as long as it lives."""
+        slots = self._slots.get(name)
+        if slots is None:
+            slots = self._slots[name] = asyncio.Semaphore(max(1, self.adapters[name].capabilities.concurrency))
+        return slots
 
     async def close(self) -> None:
         """Close every adapter's connections."""

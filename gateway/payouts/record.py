@@ -1,183 +1,300 @@
-"""Record what rails said of attempts: the rows, and the steps of their orders, as one set in one transaction."""
+"""Record what rails said of attempts: the rows, and the steps of their orders, as one set in one transaction.
+
+The only writer of outcomes. Nothing that was said is lost: the latest report stands in the attempt, and what it replaced, or
+what changed nothing, is kept in `attempt_reports`. The rules are in gateway.payouts.outcomes.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
-from sqlalchemy import Row, text
+import msgspec
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.money import Asset, Money
-from gateway.offramp import Fault, Outcome, Report
-from gateway.operators.incidents import Alarm, open_incidents
+from gateway.db.session import rows
+from gateway.ledger.post import Entry, Transfer, post
+from gateway.offramp import Capabilities, Outcome, Report
+from gateway.operators.incidents import open_incidents
 from gateway.orders.advance import Move, advance
 from gateway.orders.states import E
+from gateway.payouts.judging import OPERATOR, PAID_OTHER_AMOUNT, Judged, News, entries_of, judge, moves_of, ordered
+from gateway.payouts.outcomes import CLOSING, Act, Effect
+from gateway.payouts.pace import next_ask, next_watch
 
-EVENTS = {
-    Outcome.PAID: E.OUTCOME_PAID,
-    Outcome.FAILED: E.OUTCOME_FAILED,
-    Outcome.RETURNED: E.OUTCOME_RETURNED,
-    Outcome.UNKNOWN: E.OUTCOME_UNKNOWN,
-}
-"""PENDING and AVAILABLE are no events: they only refresh the attempt."""
+__all__ = ["OLD_LEASE", "OPERATOR", "PAID_OTHER_AMOUNT", "News", "record", "settle_late"]
 
-CLOSING = frozenset({Outcome.PAID, Outcome.FAILED, Outcome.RETURNED})
-FIRST_ASK = timedelta(seconds=2)
-LAST_ASK = timedelta(minutes=5)
-FIRST_RETRY = timedelta(seconds=5)
-LAST_RETRY = timedelta(minutes=10)
+OLD_LEASE = "old_lease"
+"""Source of what a worker reported too late: it is kept and counts for nothing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class News:
-    """A report of one attempt. `lease` is the fencing token under which it was asked for; None: the rail came to us."""
+async def record(
+    connection: AsyncConnection,
+    *,
+    news: Sequence[News],
+    now: datetime,
+    capabilities: Mapping[str, Capabilities] | None = None,
+) -> int:
+    """Write news of attempts in the caller's transaction. Returns how many changed something.
 
-    attempt_id: str
-    report: Report
-    lease: int | None = None
+    News under an old lease only is kept: a newer holder speaks for the attempt. `capabilities` of the rails tell how long
+    payments are watched that may come back.
+    """
+    plain = [item for item in news if item.lease is not None and item.report.outcome is Outcome.PAID]
+    settled = await _settle(connection, plain, now=now, capabilities=capabilities or {}) if plain else frozenset()
+    changed = len(settled)
+    rest = [item for item in news if item.attempt_id not in settled] if settled else news
+    while rest:
+        wave, rest = await _wave(connection, rest)
+        changed += await _record(connection, wave, now=now, capabilities=capabilities or {})
+    return changed
 
 
-def next_ask(asks: int, *, now: datetime) -> datetime:
-    """When to ask again about an open attempt: 2 s, 4 s, 8 s … at most every 5 minutes, without end."""
-    return now + min(FIRST_ASK * (1 << min(asks, 20)), LAST_ASK)
+# Nearly all: the first answer to a sending says that just what was ordered is paid. The orders are locked first, in the
+# order of their ids, as everywhere; the attempts are asked as they stand behind that lock.
+_SETTLE = text("""
+WITH n AS MATERIALIZED (
+    SELECT * FROM jsonb_to_recordset(CAST(:news AS jsonb)) AS n (id text, lease bigint, asset text, decimals smallint,
+        units numeric, provider_ref text, receipt text, reason text, evidence jsonb)
+), locked AS MATERIALIZED (
+    SELECT o.id FROM n JOIN attempts AS a ON a.id = n.id JOIN orders AS o ON o.id = a.order_id ORDER BY o.id FOR UPDATE OF o
+)
+UPDATE attempts AS a SET outcome = 'paid', provider_ref = n.provider_ref, receipt = n.receipt, reason = n.reason,
+    evidence = n.evidence, due_at = CAST(CAST(:watch AS jsonb) ->> a.adapter AS timestamptz), lease_until = NULL,
+    updated_at = :now, closed_at = :now
+FROM n JOIN assets AS s ON s.code = n.asset AND s.decimals = n.decimals
+WHERE a.id = n.id AND a.order_id IN (SELECT id FROM locked) AND a.outcome = 'sending' AND a.lease_token = n.lease
+    AND a.deliver_asset = n.asset AND a.deliver_units = n.units AND a.fault IS NULL
+RETURNING a.id, a.order_id, a.adapter
+""")
 
 
-def retry_at(failures: int, *, now: datetime) -> datetime:
-    """When a funded order is tried again after its `failures`-th failed attempt."""
-    return now + min(FIRST_RETRY * (1 << min(failures - 1, 20)), LAST_RETRY)
+async def _settle(
+    connection: AsyncConnection, news: Sequence[News], *, now: datetime, capabilities: Mapping[str, Capabilities]
+) -> frozenset[str]:
+    document = []
+    for item in news:
+        report = item.report
+        assert report.delivered is not None
+        document.append(
+            {
+                "id": item.attempt_id,
+                "lease": item.lease,
+                "asset": report.delivered.asset.code,
+                "decimals": report.delivered.asset.decimals,
+                "units": str(report.delivered.units),
+                "provider_ref": report.provider_ref,
+                "receipt": report.receipt,
+                "reason": report.reason,
+                "evidence": dict(report.evidence),
+            }
+        )
+    watch = {
+        name: due_at.isoformat()
+        for name, known in capabilities.items()
+        if (due_at := next_watch(paid_at=now, capabilities=known, now=now))
+    }
+    values = {"news": msgspec.json.encode(document).decode(), "watch": json.dumps(watch), "now": now}
+    settled = await rows(connection, _SETTLE, values)
+    moves = [
+        Move(
+            order_id=row.order_id,
+            event=E.OUTCOME_PAID,
+            cause=f"attempt:{row.id}:paid",
+            data={"attempt": row.id, "adapter": row.adapter},
+        )
+        for row in settled
+    ]
+    await advance(connection, moves=moves, now=now, locked=True)
+    return frozenset(row.id for row in settled)
 
 
-# Orders are locked with their attempts, in the order of their ids, as everywhere; what is read is what the locks hold.
+# Orders are locked with their attempts, in the order of their ids, as everywhere.
+_LOCK = text("""
+SELECT a.id, o.id AS order_id FROM attempts AS a JOIN orders AS o ON o.id = a.order_id
+WHERE a.id = ANY(string_to_array(:ids, ',')) ORDER BY o.id, a.id FOR UPDATE OF o, a
+""")
 _READ = text("""
-SELECT a.id, a.order_id, a.adapter, a.outcome, a.deliver_asset, a.deliver_units, s.decimals, a.asks, a.lease_token,
-    a.closed_at, a.fault, a.reason,
+SELECT a.*, o.state, s.decimals,
     (SELECT count(*) FROM attempts AS p WHERE p.order_id = a.order_id AND p.outcome = 'failed') AS failures
 FROM attempts AS a
 JOIN orders AS o ON o.id = a.order_id
 JOIN assets AS s ON s.code = a.deliver_asset
 WHERE a.id = ANY(string_to_array(:ids, ','))
-ORDER BY o.id FOR UPDATE OF o, a
-""")
-_WRITE = text("""
-UPDATE attempts AS a SET
-    outcome = n.outcome, fault = n.fault, reason = n.reason, evidence = n.evidence,
-    provider_ref = COALESCE(n.provider_ref, a.provider_ref), receipt = COALESCE(n.receipt, a.receipt),
-    due_at = n.due_at, lease_until = NULL, updated_at = :now, closed_at = CASE WHEN n.due_at IS NULL THEN :now END
-FROM jsonb_to_recordset(CAST(:news AS jsonb)) AS n (id text, outcome text, fault text, reason text, evidence jsonb,
-    provider_ref text, receipt text, due_at timestamptz)
-WHERE a.id = n.id
 """)
 
 
-async def record(connection: AsyncConnection, *, news: Sequence[News], now: datetime) -> int:
-    """Write news of attempts in the caller's transaction, at most one per attempt. Returns how many changed something.
+async def _wave(connection: AsyncConnection, news: Sequence[News]) -> tuple[list[News], list[News]]:
+    """Lock, and take one piece of news per order: what the next one finds depends on it. The others come after."""
+    locked = await connection.execute(_LOCK, {"ids": ",".join({item.attempt_id: None for item in news})})
+    orders = {row.id: row.order_id for row in locked}
+    wave: dict[str, News] = {}
+    later = []
+    for item in news:
+        order_id = orders.get(item.attempt_id)
+        if order_id is None:
+            continue
+        if wave.setdefault(order_id, item) is not item:
+            later.append(item)
+    return list(wave.values()), later
 
-    News under an old lease is left out: a newer holder speaks for the attempt. News that contradicts a closed attempt,
-    and a payment that isn't what was ordered, open an incident and change nothing else.
-    """
-    if not news:
-        return 0
+
+async def _record(
+    connection: AsyncConnection, news: Sequence[News], *, now: datetime, capabilities: Mapping[str, Capabilities]
+) -> int:
     ids = ",".join(item.attempt_id for item in news)
-    rows = {row.id: row for row in await connection.execute(_READ, {"ids": ids})}
-    current = [
-        (rows[item.attempt_id], item.report)
-        for item in news
-        if item.attempt_id in rows and item.lease in (None, rows[item.attempt_id].lease_token)
-    ]
-    alarms = [alarm for row, report in current if (alarm := _contradiction(row, report))]
-    opened = [(row, _checked(row, report)) for row, report in current if row.closed_at is None]
-    await open_incidents(connection, alarms=alarms, now=now)
-    await _write(connection, opened, now=now)
-    moves = [move for row, report in opened if (move := _move(row, report, now=now))]
-    returned = [
-        _returned(row, now=now)
-        for row, report in current
-        if row.outcome == Outcome.PAID and report.outcome is Outcome.RETURNED
-    ]
-    if returned:
-        await connection.execute(
-            text("UPDATE attempts SET outcome = 'returned', fault = 'recipient', updated_at = :now WHERE id = ANY(:ids)"),
-            {"now": now, "ids": [move.data["attempt"] for move in returned]},
-        )
-    await advance(connection, moves=[*moves, *returned], now=now, locked=True)
-    return len(opened) + len(returned)
+    attempts = {row.id: row for row in await rows(connection, _READ, {"ids": ids})}
+    late = {item.attempt_id: item for item in news if item.lease not in (None, attempts[item.attempt_id].lease_token)}
+    cases = [judge(attempts[item.attempt_id], item) for item in news if item.attempt_id not in late]
+    kept = [(item.attempt_id, OLD_LEASE, item.report) for item in late.values()]
+    kept += [(case.row.id, case.source, case.report) for case in cases if not case.changes]
+    await open_incidents(connection, alarms=[case.alarm for case in cases if case.alarm], now=now)
+    await _keep(connection, kept, now=now)
+    changing = [case for case in cases if case.changes]
+    await _write(connection, changing, now=now, capabilities=capabilities)
+    await post(connection, entries=[entry for case in cases for entry in entries_of(case)], now=now)
+    await advance(connection, moves=[move for case in cases for move in moves_of(case, now=now)], now=now, locked=True)
+    funded = [case.row.order_id for case in changing if case.report.outcome in (Outcome.FAILED, Outcome.RETURNED)]
+    await settle_late(connection, order_ids=funded, now=now)
+    return len(changing)
 
 
-def _checked(row: Row[tuple[object, ...]], report: Report) -> Report:
-    """The report as it counts. A payment of another amount is not the one that was ordered: nobody knows what it is."""
-    if report.outcome is Outcome.PAID and report.delivered != _ordered(row):
-        return Report(
-            outcome=Outcome.UNKNOWN,
-            provider_ref=report.provider_ref,
-            receipt=report.receipt,
-            reason=f"paid {report.delivered} where {_ordered(row)} were ordered",
-            evidence=report.evidence,
-        )
-    if report.outcome is Outcome.FAILED and row.fault is not None:
-        # The failure is proven; why it failed, the rail's own callback may have said better.
-        return replace(report, fault=Fault(row.fault), reason=f"{report.reason}; the rail said: {row.reason}")
-    return report
+# The same words twice are kept once.
+_KEEP = text("""
+INSERT INTO attempt_reports (attempt_id, at, source, outcome, fault, reason, provider_ref, evidence)
+SELECT n.id, :now, n.source, n.outcome, n.fault, n.reason, n.provider_ref, n.evidence
+FROM jsonb_to_recordset(CAST(:kept AS jsonb)) AS n (id text, source text, outcome text, fault text, reason text,
+    provider_ref text, evidence jsonb)
+JOIN attempts AS a ON a.id = n.id
+WHERE (a.outcome, a.fault, a.reason, a.provider_ref, a.evidence)
+    IS DISTINCT FROM (n.outcome, n.fault, n.reason, COALESCE(n.provider_ref, a.provider_ref), n.evidence)
+AND NOT EXISTS (SELECT FROM attempt_reports AS r WHERE r.attempt_id = n.id
+    AND (r.source, r.outcome, r.fault, r.reason, r.provider_ref, r.evidence)
+        IS NOT DISTINCT FROM (n.source, n.outcome, n.fault, n.reason, n.provider_ref, n.evidence))
+""")
 
 
-def _ordered(row: Row[tuple[object, ...]]) -> Money:
-    return Money(int(row.deliver_units), Asset(row.deliver_asset, row.decimals))
-
-
-def _contradiction(row: Row[tuple[object, ...]], report: Report) -> Alarm | None:
-    detail = {"attempt": row.id, "adapter": row.adapter, "says": report.outcome, "reason": report.reason or ""}
-    if row.closed_at is None:
-        if _checked(row, report).outcome is not report.outcome:
-            return Alarm(f"attempt:{row.id}:amount", "paid_other_amount", row.order_id, detail)
-        return None
-    if (row.outcome, report.outcome) == (Outcome.PAID, Outcome.RETURNED) or report.outcome not in CLOSING:
-        return None
-    if report.outcome == row.outcome:
-        return None
-    return Alarm(f"attempt:{row.id}:{report.outcome}", f"{report.outcome}_after_{row.outcome}", row.order_id, detail)
-
-
-def _move(row: Row[tuple[object, ...]], report: Report, *, now: datetime) -> Move | None:
-    event = EVENTS.get(report.outcome)
-    if event is None:
-        return None
-    due_at = None
-    if event in (E.OUTCOME_FAILED, E.OUTCOME_RETURNED):
-        waits = report.fault in (Fault.TRANSIENT, Fault.FLOAT)
-        due_at = retry_at(row.failures + 1, now=now) if waits else now
-    data = {"attempt": row.id, "adapter": row.adapter}
-    cause = f"attempt:{row.id}:{report.outcome}"
-    return Move(order_id=row.order_id, event=event, cause=cause, data=data, due_at=due_at)
-
-
-def _returned(row: Row[tuple[object, ...]], *, now: datetime) -> Move:
-    return Move(
-        order_id=row.order_id,
-        event=E.OUTCOME_RETURNED,
-        cause=f"attempt:{row.id}:{Outcome.RETURNED}",
-        data={"attempt": row.id, "adapter": row.adapter},
-        due_at=now,
-    )
-
-
-async def _write(
-    connection: AsyncConnection, opened: Sequence[tuple[Row[tuple[object, ...]], Report]], *, now: datetime
-) -> None:
-    if not opened:
-        return
+async def _keep(connection: AsyncConnection, kept: Iterable[tuple[str, str, Report]], *, now: datetime) -> None:
     document = [
         {
-            "id": row.id,
+            "id": attempt_id,
+            "source": source,
             "outcome": report.outcome,
             "fault": report.fault,
             "reason": report.reason,
-            "evidence": dict(report.evidence),
             "provider_ref": report.provider_ref,
-            "receipt": report.receipt,
-            "due_at": None if report.outcome in CLOSING else next_ask(row.asks, now=now).isoformat(),
+            "evidence": dict(report.evidence),
         }
-        for row, report in opened
+        for attempt_id, source, report in kept
     ]
-    await connection.execute(_WRITE, {"now": now, "news": json.dumps(document)})
+    if document:
+        await connection.execute(_KEEP, {"kept": json.dumps(document), "now": now})
+
+
+_WRITE = text("""
+WITH n AS MATERIALIZED (
+    SELECT * FROM jsonb_to_recordset(CAST(:news AS jsonb)) AS n (id text, source text, outcome text, fault text, reason text,
+        evidence jsonb, provider_ref text, receipt text, due_at timestamptz, closes boolean, turns smallint, claimed boolean,
+        delivered numeric)
+), replaced AS (
+    INSERT INTO attempt_reports (attempt_id, at, source, outcome, fault, reason, provider_ref, evidence)
+    SELECT a.id, a.updated_at, a.source, a.outcome, a.fault, a.reason, a.provider_ref, a.evidence
+    FROM n JOIN attempts AS a ON a.id = n.id
+    WHERE a.outcome <> 'sending' AND (a.outcome, a.fault, a.reason, a.provider_ref, a.evidence)
+        IS DISTINCT FROM (n.outcome, n.fault, n.reason, COALESCE(n.provider_ref, a.provider_ref), n.evidence)
+)
+UPDATE attempts AS a SET
+    outcome = n.outcome, fault = n.fault, reason = n.reason, evidence = n.evidence, source = n.source,
+    provider_ref = COALESCE(n.provider_ref, a.provider_ref), receipt = COALESCE(n.receipt, a.receipt),
+    due_at = n.due_at, lease_until = NULL, updated_at = :now,
+    closed_at = CASE WHEN n.closes THEN :now ELSE a.closed_at END, claimed = n.claimed,
+    delivered_units = COALESCE(n.delivered, a.delivered_units),
+    lease_token = CASE WHEN n.turns > a.turns THEN nextval('lease_tokens') ELSE a.lease_token END, turns = n.turns
+FROM n WHERE a.id = n.id
+""")
+
+
+async def _write(
+    connection: AsyncConnection, cases: Sequence[Judged], *, now: datetime, capabilities: Mapping[str, Capabilities]
+) -> None:
+    document = [
+        {
+            "id": case.row.id,
+            "source": case.source,
+            "outcome": case.report.outcome,
+            "fault": case.report.fault,
+            "reason": case.report.reason,
+            "evidence": dict(case.report.evidence),
+            "provider_ref": case.report.provider_ref,
+            "receipt": case.report.receipt,
+            "due_at": _iso(_due_at(case, capabilities.get(case.rail), now=now)),
+            "closes": case.act in (Act.CLOSE, Act.PAID_AFTER_ALL),
+            "turns": case.turns,
+            "claimed": case.effect is Effect.CLAIM,
+            "delivered": str(case.report.delivered.units) if case.in_part and case.report.delivered else None,
+        }
+        for case in cases
+    ]
+    if document:
+        await connection.execute(_WRITE, {"now": now, "news": json.dumps(document)})
+
+
+def _due_at(case: Judged, capabilities: Capabilities | None, *, now: datetime) -> datetime | None:
+    """When the rail is asked again: about what is open, and about a payment that may still come back."""
+    if case.report.outcome is Outcome.PAID and capabilities is not None:
+        return next_watch(paid_at=now, capabilities=capabilities, now=now)
+    if case.report.outcome in CLOSING:
+        return None
+    return next_ask(case.row.asks, now=now, attempt_id=case.row.id)
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
+
+
+_LATE = text("""
+SELECT DISTINCT ON (a.order_id) a.id, a.order_id, a.adapter, a.turns, a.deliver_asset, a.deliver_units, s.decimals
+FROM attempts AS a
+JOIN orders AS o ON o.id = a.order_id
+JOIN assets AS s ON s.code = a.deliver_asset
+WHERE a.order_id = ANY(string_to_array(:ids, ',')) AND a.claimed AND o.state IN ('funded', 'held')
+ORDER BY a.order_id, a.id
+""")
+_COUNTED = text("UPDATE attempts SET claimed = false WHERE id = ANY(string_to_array(:ids, ','))")
+
+
+async def settle_late(connection: AsyncConnection, *, order_ids: Sequence[str], now: datetime) -> list[str]:
+    """Settle orders that wait to be paid by a payment that a rail made without need before; the caller holds their rows.
+
+    What it took is no longer our claim, then. Returns which orders were settled.
+    """
+    if not order_ids:
+        return []
+    late = await rows(connection, _LATE, {"ids": ",".join(order_ids)})
+    if not late:
+        return []
+    causes = {row.order_id: f"attempt:{row.id}:counted:{row.turns}" for row in late}
+    entries = [
+        Entry(
+            causes[row.order_id],
+            "payout_unclaimed",
+            (Transfer(f"rail:{row.adapter}", f"claims:{row.adapter}", ordered(row)),),
+            row.order_id,
+        )
+        for row in late
+    ]
+    moves = [
+        Move(
+            order_id=row.order_id,
+            event=E.OUTCOME_PAID,
+            cause=causes[row.order_id],
+            data={"attempt": row.id, "adapter": row.adapter},
+        )
+        for row in late
+    ]
+    await connection.execute(_COUNTED, {"ids": ",".join(row.id for row in late)})
+    await post(connection, entries=entries, now=now)
+    await advance(connection, moves=moves, now=now, locked=True)
+    return [row.order_id for row in late]

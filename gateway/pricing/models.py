@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlmodel import SQLModel
+from sqlalchemy import Integer
+from sqlmodel import Field, SQLModel
 
 from gateway.db.columns import bigint, document, moment, text, units
 
@@ -58,3 +59,5 @@ class Quote(SQLModel, table=True):
     rounding_units: int = units()
     speed: str = text(default="standard")
     """standard: paid out at once. economy: together with others, at the next drop."""
+    drop_every_s: int | None = Field(sa_type=Integer, default=None)
+    """For economy: drops are at multiples of this many seconds since 1970-01-01T00:00Z."""

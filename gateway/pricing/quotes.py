@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
@@ -21,9 +21,10 @@ from gateway.money import Asset, Money, MoneyError, Rate
 from gateway.offramp import Method
 from gateway.pricing import breakdown, consensus
 from gateway.pricing.breakdown import RECEIVE_FIELD, SEND_FIELD, Breakdown
+from gateway.pricing.drops import next_drop
 from gateway.pricing.models import Quote, RateObservation
 from gateway.pricing.observations import Observation
-from gateway.pricing.offer import Offer, Terms, Token
+from gateway.pricing.offer import Offer, Speed, Terms, Token
 
 OFFERED_MOST = 10
 """How many possibilities a refusal lists."""
@@ -93,6 +94,20 @@ class UnknownCorridor(Refusal):
         super().__init__(f"We don't pay out this way. Possible (country, currency, method): {offered}.", field="receive")
 
 
+class EconomyNotOffered(Refusal):
+    """This corridor pays everything at once."""
+
+    code = "economy_not_offered"
+
+    def __init__(self, offer: Offer) -> None:
+        offered = _listed(" ".join(key) for key, terms in offer.corridors.items() if terms.economy is not None)
+        super().__init__(
+            "Payouts of this kind are made at once: ask for speed standard. "
+            f"Economy is offered for (country, currency, method): {offered}.",
+            field="speed",
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuoteRequest:
     """What is asked for, as text from outside. Exactly one of the two amounts is given."""
@@ -105,6 +120,7 @@ class QuoteRequest:
     currency: str
     method: str
     receive_amount: str | None
+    speed: Speed = Speed.STANDARD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,13 +153,20 @@ class QuoteView:
     """In the order to show them, in the receive currency, without those that are zero."""
     total_cost_percent: str
     """Everything that doesn't reach the recipient, in percent of what the coins are worth at the middle rate."""
+    speed: str = Speed.STANDARD
+    drop_every: timedelta | None = None
+    """For economy: the time between two drops."""
+
+    def next_drop_at(self, now: datetime) -> datetime | None:
+        """When the payout would be made if the money were there `now`; None: at once."""
+        return None if self.drop_every is None else next_drop(now, every=self.drop_every)
 
 
 async def make_quote(connection: AsyncConnection, *, request: QuoteRequest, offer: Offer, now: datetime) -> QuoteView:
     """Price a request and store the quote, in the caller's transaction: two SELECTs, one INSERT.
 
-    Raises, with nothing written: `AmountMissing`, `TwoAmounts`, `UnknownAsset`, `UnknownCorridor`, `AssetFrozen`,
-    `BadAmount`, `RateUnavailable`, `RateDisputed`, `BelowMinimum`, `AboveMaximum`, `NotPayable`.
+    Raises, with nothing written: `AmountMissing`, `TwoAmounts`, `UnknownAsset`, `UnknownCorridor`, `EconomyNotOffered`,
+    `AssetFrozen`, `BadAmount`, `RateUnavailable`, `RateDisputed`, `BelowMinimum`, `AboveMaximum`, `NotPayable`.
     """
     token, terms = _asked(request, offer)
     await refuse_frozen(connection, asset=token.asset.code, field="send.asset")
@@ -175,6 +198,8 @@ async def make_quote(connection: AsyncConnection, *, request: QuoteRequest, offe
         "margin_units": parts.margin.units,
         "fee_units": parts.fee.units,
         "rounding_units": parts.rounding.units,
+        "speed": request.speed,
+        "drop_every_s": _drop_every_s(request.speed, terms),
     }
     await connection.execute(_STORE, row)
     return _view(row, parts=parts, mid=mid, applied=applied, chain=token.chain)
@@ -228,7 +253,15 @@ def _view(row: Any, *, parts: Breakdown, mid: Rate, applied: Rate, chain: str) -
         sources=tuple(row["sources"]),
         fees=tuple(fee for fee in fees if fee.amount.units),
         total_cost_percent=parts.cost_percent,
+        speed=row["speed"],
+        drop_every=None if row["drop_every_s"] is None else timedelta(seconds=row["drop_every_s"]),
     )
+
+
+def _drop_every_s(speed: Speed, terms: Terms) -> int | None:
+    if speed is not Speed.ECONOMY or terms.economy is None:
+        return None
+    return terms.economy.every // timedelta(seconds=1)
 
 
 def _asked(request: QuoteRequest, offer: Offer) -> tuple[Token, Terms]:
@@ -240,8 +273,18 @@ def _asked(request: QuoteRequest, offer: Offer) -> tuple[Token, Terms]:
     if token is None:
         raise UnknownAsset(offer)
     with suppress(ValueError, KeyError):
-        return token, offer.corridors[request.country, request.currency, Method(request.method)]
+        terms = offer.corridors[request.country, request.currency, Method(request.method)]
+        return token, _at_speed(request.speed, terms, offer)
     raise UnknownCorridor(offer, request.country)
+
+
+def _at_speed(speed: Speed, terms: Terms, offer: Offer) -> Terms:
+    """A corridor's terms at that speed."""
+    if speed is Speed.STANDARD:
+        return terms
+    if terms.at_drops is None:
+        raise EconomyNotOffered(offer)
+    return terms.at_drops
 
 
 def _amount(request: QuoteRequest, *, token: Token, terms: Terms) -> Money:

@@ -12,6 +12,7 @@ from datetime import timedelta
 import psycopg
 import structlog
 
+from gateway.db.faults import passes
 from gateway.db.session import WAKE_CHANNEL
 
 log = structlog.get_logger()
@@ -32,7 +33,7 @@ class Loop:
     wakes: bool = True
     """Whether other work may make it due. A loop that asks the outside (nodes, rate sources) keeps its own time."""
     foreseen: tuple[type[Exception], ...] = ()
-    """Failures of the outside: logged in one line, without a stack."""
+    """Failures of the outside: logged in one line, without a stack, as are those of the database that pass."""
     beside: Callable[[asyncio.Event], Awaitable[None]] | None = None
     """Runs as long as the loop does, and sets the event when the outside has news: then a waiting loop steps at once."""
 
@@ -85,7 +86,7 @@ class Worker:
                 done = await loop.step()
             except Exception as error:
                 heart.fault = f"{type(error).__name__}: {error}"[:300]
-                stack = None if isinstance(error, loop.foreseen) else error
+                stack = None if isinstance(error, loop.foreseen) or passes(error) else error
                 log.error("loop_failed", loop=loop.name, fault=heart.fault, exc_info=stack)  # noqa: TRY400
                 await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads retries, guards nothing
                 pause = min(pause * 2, BACKOFF_MOST_S)

@@ -9,7 +9,7 @@ from itertools import product
 import psycopg
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from gateway.db.session import transaction
 from gateway.ledger.post import Entry, Transfer, post
@@ -164,3 +164,89 @@ def test_the_database_knows_just_the_states_and_events_of_the_table(database_url
         )
     assert set(re.findall(r"'(\w+)'", definitions["orders_state_check"])) == set(S)
     assert set(re.findall(r"'(\w+)'", definitions["order_events_event_check"])) == set(E)
+
+
+EVENT = """INSERT INTO order_events (order_id, version, event, from_state, to_state, cause, data, at)
+    VALUES ('{order}', {version}, 'deposit_dropped', 'confirming', '{state}', '{cause}', '{{}}', now())"""
+ATTEMPT = """INSERT INTO attempts (id, order_id, adapter, deliver_asset, deliver_units, outcome, evidence, asks, lease_token,
+    created_at, updated_at) VALUES ('att_1', '{order}', 'a', '{asset}', 1, 'unknown', '{{}}', 0, 1, now(), now())"""
+STEP = "UPDATE orders SET state = '{state}', version = {version} WHERE id = '{order}'"
+
+
+@pytest.mark.parametrize(
+    ("version", "state", "cause", "error"),
+    [
+        (2, "awaiting_deposit", "dropped", None),
+        (2, "awaiting_deposit", "seen", "a_cause_acts_once"),
+        (2, "paid", "dropped", "order_events_order_id_fkey"),
+        (3, "awaiting_deposit", "dropped", "order_events_order_id_fkey"),
+        (1, "confirming", "dropped", "order_events_pkey"),
+    ],
+)
+async def test_the_database_takes_an_event_only_with_its_step_and_a_cause_once(engine, version, state, cause, error):
+    [order] = await make_orders(engine)
+    await take(engine, Move(order_id=order.order_id, event=E.DEPOSIT_SEEN, cause="seen"))
+
+    async def write():
+        async with transaction(engine) as connection:
+            if version == 2:
+                step = STEP.format(order=order.order_id, version=2, state="awaiting_deposit")
+                await connection.exec_driver_sql(step)
+            event = EVENT.format(order=order.order_id, version=version, state=state, cause=cause)
+            await connection.exec_driver_sql(event)
+
+    if error is None:
+        await write()
+    else:
+        with pytest.raises(IntegrityError) as refused:
+            await write()
+        assert refused.value.orig.diag.constraint_name == error
+
+
+async def test_the_database_takes_nothing_of_an_order_that_does_not_exist(engine):
+    [order] = await make_orders(engine)
+    for statement, name in (
+        (EVENT.format(order="ord_none", version=1, state="confirming", cause="c"), "order_events_order_id_fkey"),
+        (ATTEMPT.format(order="ord_none", asset="KES"), "attempts_order_id_fkey"),
+        (ATTEMPT.format(order=order.order_id, asset="XXX"), "attempts_deliver_asset_fkey"),
+    ):
+        with pytest.raises(IntegrityError) as refused:
+            async with transaction(engine) as connection:
+                await connection.exec_driver_sql(statement)
+        assert refused.value.orig.diag.constraint_name == name
+
+
+async def test_orders_and_attempts_are_never_deleted_renamed_or_moved(engine):
+    [order] = await make_orders(engine)
+    async with transaction(engine) as connection:
+        await connection.exec_driver_sql(ATTEMPT.format(order=order.order_id, asset="KES"))
+    for statement in (
+        "DELETE FROM orders",
+        "TRUNCATE orders CASCADE",
+        "UPDATE orders SET id = 'x'",
+        "DELETE FROM attempts",
+        "TRUNCATE attempts CASCADE",
+        "UPDATE attempts SET order_id = 'x'",
+        "UPDATE attempts SET deliver_asset = 'USDC@31337'",
+        "UPDATE attempts SET deliver_units = 2",
+    ):
+        with pytest.raises(DBAPIError, match=r"for ever|append-only"):
+            async with transaction(engine) as connection:
+                await connection.exec_driver_sql(statement)
+
+
+async def test_two_writers_of_the_same_cause_at_once_are_told_apart(engine):
+    """Both step over advance(): the one that comes second waits for the order's row, and then sees the other's event."""
+    [order] = await make_orders(engine)
+
+    async def write():
+        async with transaction(engine) as connection:
+            step = f"UPDATE orders SET state = 'confirming', version = version + 1 WHERE id = '{order.order_id}'"
+            found = await connection.exec_driver_sql(f"{step} RETURNING version")
+            event = EVENT.format(order=order.order_id, version=found.scalar_one(), state="confirming", cause="same")
+            await asyncio.sleep(0)
+            await connection.exec_driver_sql(event)
+
+    done = await asyncio.gather(*(write() for _ in range(5)), return_exceptions=True)
+    assert [one for one in done if one is None] == [None]
+    assert {one.orig.diag.constraint_name for one in done if one is not None} == {"a_cause_acts_once"}

@@ -5,20 +5,25 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import threading
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
 
 from gateway.db.session import transaction
 from gateway.money import Money
 from gateway.offramp import Asked, Callback, CallbackRequest, Fault, ForgedCallback, Outcome, Report
 from gateway.orders.funding import book_deposits
+from gateway.payouts import inbox
 from gateway.payouts.dispatch import dispatch
-from gateway.payouts.inbox import handle_callbacks, store
+from gateway.payouts.inbox import handle_callbacks, store, store_all
 from gateway.payouts.poll import poll
 from gateway.payouts.rails import Rails
+from gateway.payouts.record import record
 from tests.factories import KES, NOW, PENDING, FakeRail, make_deposit, make_orders
 
 
@@ -206,3 +211,232 @@ async def test_news_goes_to_the_attempt_of_its_address(engine, rail, paying, mon
     monkeypatch.setattr(CallingRail, "read_callback", lambda self, request: replace(read(self, request), attempt_id=paying))
     await handle(engine, rail)
     assert await scalar(engine, "SELECT state FROM orders") == "paying"
+
+
+async def results(engine):
+    async with transaction(engine) as connection:
+        return list((await connection.execute(text("SELECT result FROM callbacks ORDER BY id"))).scalars())
+
+
+async def kinds(engine):
+    async with transaction(engine) as connection:
+        return list((await connection.execute(text("SELECT kind FROM incidents ORDER BY id"))).scalars())
+
+
+async def several(engine, rail, number):
+    """Attempts whose payments are pending."""
+    for order in await make_orders(engine, number):
+        await make_deposit(engine, order)
+    await book_deposits(engine, least={}, now=NOW)
+    rail.answers = [PENDING] * number
+    await dispatch(engine, rails=Rails({"fake": rail}), clock=lambda: NOW)
+    async with transaction(engine) as connection:
+        return list((await connection.execute(text("SELECT id FROM attempts ORDER BY id"))).scalars())
+
+
+async def test_a_callback_that_breaks_its_adapter_is_parked_and_makes_us_ask(engine, rail, paying, monkeypatch):
+    await call(engine, rail, paying, "result", outcome="pending")
+
+    def broken(_self, _request):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(CallingRail, "read_callback", broken)
+    with capture_logs():
+        assert await handle(engine, rail) == 1
+    assert await results(engine) == ["parked: RuntimeError"]
+    assert await kinds(engine) == ["callback_parked"]
+    assert await poll(engine, rails=Rails({"fake": rail}), clock=lambda: NOW) == 1
+
+
+@pytest.mark.parametrize("fault", ["SELECT 1 / 0", "SELECT CAST('{' AS jsonb)", "INSERT INTO assets VALUES ('KES', 2)"])
+async def test_one_that_the_database_refuses_is_parked_and_keeps_none_of_the_others(engine, rail, monkeypatch, fault):
+    attempts = await several(engine, rail, 4)
+    for attempt in attempts:
+        await call(engine, rail, attempt, "status", **PAID, reason=attempt)
+
+    async def poisoned(connection, *, news, **keywords):
+        if any(item.attempt_id == attempts[1] for item in news):
+            await connection.execute(text(fault))
+        return await record(connection, news=news, **keywords)
+
+    monkeypatch.setattr(inbox, "record", poisoned)
+    with capture_logs():
+        assert await handle(engine, rail) == 4
+    parked = (await results(engine))[1]
+    assert parked.startswith("parked: ")
+    assert await results(engine) == ["proof:paid", parked, "proof:paid", "proof:paid"]
+    assert await kinds(engine) == ["callback_parked"]
+    assert await scalar(engine, "SELECT count(*) FROM orders WHERE state = 'paid'") == 3
+    assert await scalar(engine, "SELECT order_id IS NOT NULL FROM incidents")
+
+
+async def test_an_adapter_that_never_ends_reading_one_keeps_none_of_the_others(engine, rail, monkeypatch):
+    attempts = await several(engine, rail, 3)
+    for attempt in attempts:
+        await call(engine, rail, attempt, "status", **PAID, reason=attempt)
+    done = threading.Event()
+    read = rail.read_callback
+
+    def endless(request):
+        if request.attempt_id == attempts[1]:
+            done.wait()
+        return read(request)
+
+    monkeypatch.setattr(rail, "read_callback", endless)
+    monkeypatch.setattr(inbox, "READ_WITHIN_S", 0.2)
+    try:
+        with capture_logs():
+            assert await handle(engine, rail) == 3
+    finally:
+        done.set()
+    assert await results(engine) == ["proof:paid", "parked: TimeoutError", "proof:paid"]
+    assert await kinds(engine) == ["callback_parked"]
+
+
+async def test_a_text_that_the_database_cannot_keep_is_made_fit_for_it(engine, rail, paying):
+    await call(engine, rail, paying, "status", outcome="failed", fault="recipient", reason="no\0such \ud800 number")
+    assert await handle(engine, rail) == 1
+    assert await scalar(engine, "SELECT outcome FROM attempts") == "failed"
+    assert await results(engine) == ["proof:failed"]
+
+
+async def test_what_somebody_holds_locked_waits_and_keeps_none_of_the_others(engine, rail, monkeypatch):
+    monkeypatch.setattr(inbox, "_PATIENCE", text("SET LOCAL lock_timeout = '100ms'"))
+    attempts = await several(engine, rail, 3)
+    for attempt in attempts:
+        await call(engine, rail, attempt, "status", **PAID, reason=attempt)
+    async with transaction(engine) as connection:
+        await connection.execute(text("SELECT FROM attempts WHERE id = :id FOR UPDATE"), {"id": attempts[0]})
+        assert await handle(engine, rail) == 2
+        assert await results(engine) == [None, "proof:paid", "proof:paid"]
+    assert await handle(engine, rail) == 1
+    assert await kinds(engine) == []
+    assert await scalar(engine, "SELECT count(*) FROM orders WHERE state = 'paid'") == 3
+
+
+async def test_a_database_that_is_away_parks_nothing(engine, rail, paying, monkeypatch):
+    await call(engine, rail, paying, "status", **PAID)
+
+    calls = []
+
+    async def cut(connection, **_keywords):
+        calls.append(1)
+        await connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    monkeypatch.setattr(inbox, "record", cut)
+    with pytest.raises(OperationalError):
+        await handle(engine, rail)
+    assert (await results(engine), len(calls)) == ([None], 1)
+    monkeypatch.undo()
+    assert await handle(engine, rail) == 1
+    assert await results(engine) == ["proof:paid"]
+
+
+async def test_a_database_that_goes_away_while_they_are_handled_apart_parks_nothing(engine, rail, paying, monkeypatch):
+    await call(engine, rail, paying, "status", **PAID)
+    faults = ["SELECT 1 / 0", "SELECT pg_terminate_backend(pg_backend_pid())"]
+
+    async def failing(connection, **_keywords):
+        await connection.execute(text(faults.pop(0)))
+
+    monkeypatch.setattr(inbox, "record", failing)
+    with pytest.raises(OperationalError):
+        await handle(engine, rail)
+    assert (await results(engine), faults) == ([None], [])
+
+
+async def test_of_an_attempt_that_nobody_knows_a_person_is_told_once(engine, rail):
+    for number in range(3):
+        await call(engine, rail, "att_gone", "status", **PAID, reason=f"{number}")
+    assert await handle(engine, rail) == 3
+    assert set(await results(engine)) == {"callback_for_unknown_attempt"}
+    assert await kinds(engine) == ["callback_for_unknown_attempt"]
+
+
+async def test_an_old_callback_at_another_attempts_address_proves_nothing_of_it(engine, rail, monkeypatch):
+    old, new = await several(engine, rail, 2)
+    read = CallingRail.read_callback
+    monkeypatch.setattr(CallingRail, "read_callback", lambda self, request: replace(read(self, request), attempt_id=old))
+    await call(engine, rail, new, "status", **PAID)
+    assert await handle(engine, rail) == 1
+    assert await results(engine) == ["callback_for_other_attempt"]
+    assert await kinds(engine) == ["callback_for_other_attempt"]
+    assert await scalar(engine, "SELECT count(*) FROM orders WHERE state = 'paid'") == 0
+    assert await poll(engine, rails=Rails({"fake": rail}), clock=lambda: NOW) == 1
+    assert rail.calls[-1] == f"status {new}"
+
+
+async def pay_it(engine, rail, attempt):
+    await call(engine, rail, attempt, "status", **PAID)
+    await handle(engine, rail)
+    assert await scalar(engine, "SELECT outcome FROM attempts") == "paid"
+
+
+@pytest.mark.parametrize(
+    ("said", "asks"),
+    [
+        (PAID, 0),
+        ({"outcome": "pending"}, 0),
+        ({"outcome": "available"}, 0),
+        ({"outcome": "unknown"}, 1),
+        ({"outcome": "failed", "fault": "recipient"}, 1),
+        ({"outcome": "returned", "fault": "recipient"}, 1),
+    ],
+)
+async def test_a_closed_attempt_is_asked_about_if_its_rail_says_something_else(engine, rail, paying, said, asks):
+    await pay_it(engine, rail, paying)
+    await call(engine, rail, paying, "result", **said)
+    await handle(engine, rail)
+    assert await results(engine) == ["proof:paid", "rang" if asks else "known"]
+    assert await poll(engine, rails=Rails({"fake": rail}), clock=lambda: NOW) == asks
+    assert await scalar(engine, "SELECT state FROM orders") == "paid"
+
+
+async def test_a_failure_that_is_paid_after_all_is_found_out_by_asking(engine, rail, paying):
+    await call(engine, rail, paying, "status", outcome="failed", fault="recipient")
+    await handle(engine, rail)
+    await call(engine, rail, paying, "result", **PAID)
+    await handle(engine, rail)
+    rail.statuses = []
+    assert await poll(engine, rails=Rails({"fake": rail}), clock=lambda: NOW) == 1
+    assert await kinds(engine) == ["paid_after_failed"]
+    assert await scalar(engine, "SELECT outcome FROM attempts") == "paid"
+    assert await scalar(engine, "SELECT due_at FROM attempts") is None
+
+
+async def test_the_answer_to_a_question_about_a_closed_attempt_ends_the_asking(engine, rail, paying):
+    await pay_it(engine, rail, paying)
+    await call(engine, rail, paying, "result", outcome="unknown")
+    await handle(engine, rail)
+    assert await poll(engine, rails=Rails({"fake": rail}), clock=lambda: NOW) == 1  # answered by callback
+    assert await scalar(engine, "SELECT due_at FROM attempts") is not None
+    await call(engine, rail, paying, "status", **PAID, reason="again")
+    await handle(engine, rail)
+    assert await scalar(engine, "SELECT due_at FROM attempts") is None
+    assert await kinds(engine) == []
+
+
+async def test_a_header_that_signs_is_kept_and_one_that_opens_is_not(engine, paying):
+    headers = {
+        "x-rail-signature": "t=1,v1=" + "ab" * 900,
+        "authorization": "Basic c2VjcmV0",
+        "cookie": "s=1",
+        "date": "now\0",
+    }
+    request = CallbackRequest(attempt_id=paying, label="status", headers=headers, body=b"{}", received_at=NOW)
+    async with transaction(engine) as connection:
+        assert await store(connection, adapter="fake", event_id="e", request=request)
+    kept = await scalar(engine, "SELECT headers FROM callbacks")
+    assert sorted(kept) == ["date", "x-rail-signature"]
+    assert (kept["date"], len(kept["x-rail-signature"])) == ("now", 1_000)
+
+
+async def test_a_set_of_arrivals_knows_which_were_new(engine, paying):
+    def arrival(event_id):
+        request = CallbackRequest(attempt_id=paying, label="status", headers={}, body=b"{}", received_at=NOW)
+        return inbox.Arrival(adapter="fake", event_id=event_id, request=request)
+
+    async with transaction(engine) as connection:
+        assert await store_all(connection, arrivals=[arrival("a"), arrival("b"), arrival("a")]) == [True, True, False]
+        assert await store_all(connection, arrivals=[arrival("b"), arrival("c")]) == [False, True]
+    assert await scalar(engine, "SELECT count(*) FROM callbacks") == 3

@@ -139,7 +139,7 @@ async def test_unknown_never_lets_a_second_attempt_start(engine, rail, clock):
     assert await status(engine, order) == ("investigating", "uncertain")
     assert other.calls == []
     assert len([call for call in rail.calls if call.startswith("pay")]) == 1
-    assert await scalar(engine, "SELECT kind FROM incidents") == "payout_overdue"
+    assert await scalar(engine, "SELECT kind FROM incidents") == "payout_blind_unknown"
 
 
 async def test_a_question_that_fails_changes_nothing(engine, rails, rail, clock):
@@ -170,7 +170,7 @@ async def test_one_worker_asks_at_a_time(engine, rails, rail, clock):
 
 async def test_a_worker_whose_lease_is_too_short_does_not_send(engine, rails, rail, clock, monkeypatch):
     [order] = await funded(engine)
-    monkeypatch.setattr("gateway.payouts.dispatch.MARGIN", -timedelta(seconds=1))
+    monkeypatch.setattr("gateway.payouts.pace.MARGIN", -timedelta(seconds=1))
     await dispatch(engine, rails=rails, clock=clock)
     assert rail.calls == []
     assert await status(engine, order) == ("funded", "funded")
@@ -185,9 +185,10 @@ async def test_a_worker_that_died_before_sending_is_made_up_for(engine, rails, r
 
     async def die(*_, **__):
         raise asyncio.CancelledError
+        yield
 
     with monkeypatch.context() as patch:
-        patch.setattr("gateway.payouts.dispatch.send", die)
+        patch.setattr("gateway.payouts.dispatch.send_all", die)
         with pytest.raises(asyncio.CancelledError):
             await dispatch(engine, rails=rails, clock=clock)
     assert rail.calls == []
@@ -278,11 +279,11 @@ async def test_a_rail_that_stays_away_alarms_a_person_and_is_tried_for_a_day(eng
     async with transaction(engine) as connection:
         view = await order_view(connection, now=NOW, order_id=order.order_id)
     assert (view.state, view.progress.reason) == ("funded", "rail_delayed")
-    assert await scalar(engine, "SELECT count(*) FROM incidents") == 0
+    assert await scalar(engine, "SELECT count(*) FROM incidents WHERE kind = 'payout_delayed'") == 0
     for _ in range(150):
         await dispatch(engine, rails=rails, clock=clock)
         clock.pass_(minutes=11)
-    assert await scalar(engine, "SELECT kind FROM incidents") == "payout_delayed"
+    assert await scalar(engine, "SELECT count(*) FROM incidents WHERE kind = 'payout_delayed'") == 1
     assert await status(engine, order) == ("on_hold", "held")
     assert len(rail.calls) == 150
 
@@ -316,14 +317,17 @@ async def test_paid_then_returned_takes_the_money_back_and_does_not_pay_again(en
     assert len(rail.calls) == 1
 
 
-async def test_success_after_failure_opens_an_incident_and_pays_nothing(engine, rails, rail, clock):
+async def test_success_after_failure_opens_an_incident_and_counts(engine, rails, rail, clock):
     [order] = await funded(engine)
     rail.answers = [failed()]
     await dispatch(engine, rails=rails, clock=clock)
     await news(engine, paid("x", Money(124_900, KES)), clock)
     await news(engine, paid("x", Money(124_900, KES)), clock)
     assert await scalar(engine, "SELECT string_agg(kind, ',') FROM incidents") == "paid_after_failed"
-    assert (await status(engine, order))[1] == "funded"
+    assert await status(engine, order) == ("delivered", "paid")
+    clock.pass_(hours=1)
+    assert await dispatch(engine, rails=rails, clock=clock) == 0
+    assert len(rail.calls) == 1
 
 
 async def test_news_under_an_old_lease_is_left_out(engine, rails, rail, clock):

@@ -17,7 +17,7 @@ from gateway.money import Asset, Money, Rate
 from gateway.offramp import Method
 from gateway.pricing.models import Quote
 from gateway.pricing.observations import Observation
-from gateway.pricing.offer import Offer, PricingRules, Terms, Token
+from gateway.pricing.offer import Economy, Offer, PricingRules, Speed, Terms, Token
 from gateway.pricing.quotes import Fee, QuoteRequest, find_quote, make_quote
 from gateway.pricing.refresh import refresh_rates
 from gateway.pricing.sources import RateFile, RateFileSettings
@@ -323,3 +323,49 @@ async def test_from_a_server_and_a_file_to_a_quote(priced, simulator, tmp_path):
     path.write_text(json.dumps({"as_of": "2026-11-22T12:01:00Z", "base": "USD", "rates": {"KES": "128"}}))
     assert (await refresh_rates(priced, sources=sources, now=later)).stored == 2
     assert (await quote(priced, now=later)).mid.whole() == Fraction("128.05")
+
+
+ECONOMY = Economy(every=timedelta(minutes=15), fee=Money.parse("5", KES))
+AT_DROPS = replace(
+    OFFER, corridors={**OFFER.corridors, ("KE", "KES", Method.MOBILE_MONEY): replace(CORRIDORS[0], economy=ECONOMY)}
+)
+
+
+async def test_an_economy_quote_is_bound_to_its_speed_fee_and_drops(priced):
+    made = await quote(priced, replace(ASK, speed=Speed.ECONOMY), offer=AT_DROPS)
+    assert (made.speed, made.drop_every) == ("economy", timedelta(minutes=15))
+    assert str(made.receive) == "1274.00 KES"
+    assert Fee(kind="service_fee", amount=ECONOMY.fee) in made.fees
+    assert made.next_drop_at(NOW + timedelta(seconds=1)) == NOW + timedelta(minutes=15)
+    # What it says stays, whatever is offered later.
+    assert await find(priced, made.id, offer=OFFER) == made
+
+
+async def test_a_standard_quote_waits_for_nothing(priced):
+    made = await quote(priced, offer=AT_DROPS)
+    assert (made.speed, made.drop_every, made.next_drop_at(NOW)) == ("standard", None, None)
+    assert str(made.receive) == "1249.00 KES"
+
+
+async def test_economys_limits_are_those_that_its_own_fee_leaves(priced):
+    least = replace(ASK, speed=Speed.ECONOMY, send_amount="0.12")
+    assert (await quote(priced, least, offer=AT_DROPS)).receive == Money.parse("10", KES)
+    with pytest.raises(Refusal) as refusal:
+        await quote(priced, replace(least, speed=Speed.STANDARD), offer=AT_DROPS)
+    assert refusal.value.code == "below_minimum"
+
+
+async def test_where_economy_is_not_offered_a_sentence_says_where_it_is(priced):
+    refusal = await refused(priced, replace(ASK, speed=Speed.ECONOMY))
+    assert (refusal.code, refusal.field) == ("economy_not_offered", "speed")
+    assert str(refusal).endswith("Economy is offered for (country, currency, method): nothing.")
+    uganda = replace(ASK, country="UG", currency="UGX", speed=Speed.ECONOMY)
+    assert str(await refused(priced, uganda, offer=AT_DROPS)).endswith(": KE KES mobile_money.")
+
+
+async def test_a_lane_is_written_as_the_database_writes_it(priced):
+    made = await quote(priced, replace(ASK, speed=Speed.ECONOMY), offer=AT_DROPS)
+    async with priced.connect() as connection:
+        sql = "SELECT concat_ws('/', country, receive_asset, method, speed) FROM quotes WHERE id = :id"
+        lane = (await connection.execute(text(sql), {"id": made.id})).scalar()
+    assert AT_DROPS.drops() == {lane: timedelta(minutes=15)}

@@ -16,6 +16,8 @@ MOVES = {
     P.DEPOSIT_RECEIVED: ("chain", "funds"),
     P.PAYOUT_RESERVED: ("funds", "payout"),
     P.PAYOUT_SETTLED: ("payout", "rail"),
+    P.PAYOUT_SETTLED_LATE: ("funds", "rail"),
+    P.PAYOUT_SETTLED_IN_PART: ("payout", "rail"),
     P.PAYOUT_RELEASED: ("payout", "funds"),
     P.PAYOUT_RETURNED: ("rail", "funds"),
     P.REFUND_RESERVED: ("funds", "refund"),
@@ -73,6 +75,7 @@ def test_every_event_is_a_step_an_echo_or_illegal(state, event):
 def test_uncertain_is_left_only_on_evidence():
     assert {row.event for row in STEPS if row.state is S.UNCERTAIN} == {
         E.OUTCOME_PAID,
+        E.OUTCOME_PARTIAL,
         E.OUTCOME_FAILED,
         E.OUTCOME_RETURNED,
     }

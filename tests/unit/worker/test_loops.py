@@ -6,6 +6,9 @@ import asyncio
 import contextlib
 from datetime import timedelta
 
+from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
+
 from gateway.worker.loops import Loop, Worker
 
 NOBODY = "postgresql://nobody@127.0.0.1:1/none"
@@ -114,3 +117,23 @@ async def test_what_runs_beside_a_loop_ends_with_it():
 
     await run_until(Worker(loops=(Loop("one", step, idle=LONG, beside=beside),), database_url=NOBODY), lambda: calls)
     assert ended == [1]
+
+
+async def test_a_database_that_is_away_is_told_of_in_a_line_and_a_mistake_with_its_stack(monkeypatch):
+    monkeypatch.setattr("gateway.worker.loops.BACKOFF_FIRST_S", 0.01)
+    away = OperationalError("SELECT", {}, ConnectionError("cut"))
+    calls = {"away": 0, "wrong": 0}
+
+    def step(name, error):
+        async def one():
+            calls[name] += 1
+            raise error
+
+        return one
+
+    loops = (Loop("away", step("away", away)), Loop("wrong", step("wrong", ZeroDivisionError("a bug"))))
+    with capture_logs() as logs:
+        await run_until(Worker(loops=loops, database_url=NOBODY), lambda: min(calls.values()) >= 2)
+    stacks = {entry["loop"]: entry["exc_info"] for entry in logs if entry["event"] == "loop_failed"}
+    assert stacks["away"] is None
+    assert isinstance(stacks["wrong"], ZeroDivisionError)

@@ -1,0 +1,182 @@
+"""Placing: which of the orders that are due go now, by which rail and which way, and what becomes of the others.
+
+Without I/O. A set is placed order by order, and what is placed is taken out of its rail's room, so that no more are claimed
+than a rail takes and its float pays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any, NamedTuple
+
+from gateway.money import Asset, Money
+from gateway.offramp import Capabilities, Destination, Method, Offramp, PaysInBulk
+from gateway.orders.advance import Move
+from gateway.orders.states import E
+from gateway.payouts.allowances import Allowance
+from gateway.payouts.rails import Rails
+from gateway.routing.choose import Case, Hold, Pay, Tried, Way, choose
+
+SET = 500
+"""Orders sent in one go, at most: 200 cost half as much again each, since every set has its own dozen questions."""
+LOOK_AGAIN = timedelta(seconds=30)
+"""When an order is looked at again that can't be placed now, where nobody can say when it could be."""
+ECONOMY = "economy"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What one claim works with."""
+
+    rails: Rails
+    capabilities: Mapping[str, Capabilities]
+    drops: Mapping[str, timedelta]
+    now: datetime
+
+    def due(self, lane: str) -> datetime:
+        """Until when an order of a lane has to be due, to be sent now: the beginning of the last slot."""
+        every = self.drops.get(lane)
+        return self.now if every is None else self.now - (self.now - _EPOCH) % every
+
+
+class Room:
+    """What is left of a rail's allowance while a set is placed. All payments of a batch are one call."""
+
+    __slots__ = ("again_at", "bulk", "left", "most", "places", "reason")
+
+    def __init__(self, allowance: Allowance, adapter: Offramp) -> None:
+        self.most = allowance.most
+        self.again_at = allowance.again_at
+        self.reason = allowance.reason
+        self.left = None if allowance.left is None else dict(allowance.left)
+        self.bulk = adapter.bulk_most if isinstance(adapter, PaysInBulk) and allowance.in_bulk else 0
+        self.places = 0
+        """Free ones in the batch that is being filled."""
+
+    def fits(self, asset: str, units: int) -> bool:
+        """Whether a payment of so much may go now."""
+        return self.most > 0 and (self.left is None or self.left.get(asset, 0) >= units)
+
+    def take(self, deliver: Money, *, economy: bool) -> None:
+        """Take a payment that goes out of it."""
+        if economy and self.places:
+            self.places -= 1
+        else:
+            self.most -= 1
+            self.places = self.bulk - 1 if economy and self.bulk else self.places
+        if self.left is not None:
+            self.left[deliver.asset.code] = self.left.get(deliver.asset.code, 0) - deliver.units
+
+
+class Placed(NamedTuple):
+    """An order, and how it goes."""
+
+    order_id: str
+    deliver: Money
+    to: Destination
+    rail: str
+    way: int
+    lane: str
+    economy: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class Plan:
+    """What a claim comes to."""
+
+    placed: list[Placed] = field(default_factory=list)
+    moves: list[Move] = field(default_factory=list)
+    later: dict[str, datetime] = field(default_factory=dict)
+    """Orders that can't be placed now, while others of their lanes can: when to look again."""
+    short: set[tuple[str, str]] = field(default_factory=set)
+    """Rails and assets whose float is too low."""
+    full: set[str] = field(default_factory=set)
+    """Lanes of which no more can be placed."""
+    settled: set[str] = field(default_factory=set)
+    """Orders that needn't be sent: a rail had paid them after all."""
+
+
+def capacity(desk: Desk, room: Mapping[str, Room], plan: Plan, *, lane: str, asset: str, units: int) -> int:
+    """How many orders of a lane may be claimed whose first one has so many `units`, at most a set.
+
+    None if that one has to wait for a rail: those behind it wait with it, first come, first served. But if no rail could
+    ever pay it, it is claimed to be held.
+    """
+    country, code, method, speed = lane.split("/")
+    rails = [
+        name
+        for name, known in desk.capabilities.items()
+        for corridor in known.corridors
+        if (corridor.country, corridor.asset.code, corridor.method) == (country, code, method)
+        and corridor.least.units <= units <= corridor.most.units
+        and not units % corridor.step.units
+    ]
+    if not rails:
+        return SET
+    plan.short.update((name, asset) for name in rails if room[name].most > 0 and not room[name].fits(asset, units))
+    each = [
+        room[name].most * ((speed == ECONOMY and room[name].bulk) or 1) for name in rails if room[name].fits(asset, units)
+    ]
+    return min(sum(each), SET)
+
+
+def place(
+    desk: Desk,
+    row: Any,
+    room: Mapping[str, Room],
+    plan: Plan,
+    *,
+    tried: Sequence[Tried],
+    ways: Mapping[Way, str],
+) -> None:
+    """Place one order that a claim has read, or say why not. `ways`: its other ways with their accounts, best first."""
+    if row.lane in plan.full:
+        return
+    deliver = Money(int(row.receive_units), _asset(row.receive_asset, row.decimals))
+    first = _way(row.method)
+    economy = row.lane.endswith(ECONOMY)
+    if economy:
+        _lend(room, 1)
+    case = Case(row.country, deliver, (first, *ways) if ways else (first,), tried)
+    choice = choose(case, capabilities=desk.capabilities, allowances=room)
+    if isinstance(choice, Pay):
+        method, account = row.method, row.account
+        if choice.way:
+            method, account = next((way.method, account) for way, account in ways.items() if way.rank == choice.way)
+        to = Destination(country=row.country, method=_METHODS[method], account=account, holder=row.name)
+        plan.placed.append(Placed(row.id, deliver, to, choice.rail, choice.way, row.lane, economy))
+    elif isinstance(choice, Hold):
+        cause = f"no_rail:{row.version}"
+        plan.moves.append(Move(order_id=row.id, event=E.HOLD_PLACED, cause=cause, data={"reason": choice.reason}))
+    elif capacity(desk, room, plan, lane=row.lane, asset=row.receive_asset, units=deliver.units):
+        plan.later[row.id] = choice.again_at or desk.now + LOOK_AGAIN
+    else:
+        plan.full.add(row.lane)
+    if economy:
+        _lend(room, -1)
+    if isinstance(choice, Pay):
+        room[choice.rail].take(deliver, economy=economy)
+
+
+_METHODS = {str(method): method for method in Method}
+
+
+@cache
+def _asset(code: str, decimals: int) -> Asset:
+    return Asset(code, decimals)
+
+
+@cache
+def _way(method: str) -> Way:
+    return Way(0, method)
+
+
+def _lend(room: Mapping[str, Room], calls: int) -> None:
+    """A batch that isn't full has room for an economy order, even if it is the last call."""
+    for one in room.values():
+        if one.places:
+            one.most += calls
