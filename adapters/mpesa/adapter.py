@@ -7,7 +7,7 @@ question about a payment is answered at an address of its own ("status"), and th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 import httpx
@@ -15,6 +15,7 @@ import httpx
 from adapters.mpesa import verdict, wire
 from adapters.mpesa.client import Daraja
 from adapters.mpesa.settings import MpesaSettings
+from adapters.mpesa.statement import read_statement
 from gateway.money import Money
 from gateway.offramp import (
     AdapterContext,
@@ -33,8 +34,10 @@ from gateway.offramp import (
     OfframpError,
     Outcome,
     OutsideLimits,
+    ReadsStatement,
     Report,
     Resend,
+    StatementLine,
 )
 
 RESULT, TIMEOUT, STATUS, STATUS_TIMEOUT = "result", "timeout", "status", "status_timeout"
@@ -128,6 +131,10 @@ class Mpesa:
         """What Daraja expects for a callback that we have stored."""
         return 200, {"ResultCode": 0, "ResultDesc": "Accepted"}
 
+    def read_statement(self, content: bytes) -> Sequence[StatementLine]:
+        """The lines of a statement downloaded from the portal as CSV. Raises `BadStatement`."""
+        return read_statement(content, reasons=self._settings.reasons, statuses=self._settings.statuses)
+
     async def close(self) -> None:
         """Close the connections to Daraja."""
         await self._daraja.close()
@@ -164,3 +171,4 @@ def _refuse_outside(instruction: Instruction) -> None:
 
 _offramp: type[Offramp] = Mpesa
 _calls_back: type[CallsBack] = Mpesa
+_reads_statement: type[ReadsStatement] = Mpesa

@@ -21,6 +21,8 @@ RENEW_BEFORE_S = 60
 
 BAD_REQUEST, UNAUTHORIZED, FORBIDDEN = 400, 401, 403
 
+CONNECTIONS = httpx.Limits(max_connections=100, max_keepalive_connections=40, keepalive_expiry=60)
+"""Enough for what is sent and asked at once; kept for a minute, because a new one costs a handshake."""
 NEVER_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 """After these no byte of the request has left."""
 
@@ -33,7 +35,7 @@ class Daraja:
         self._clock = clock
         self._key = public_key(settings.certificate)
         # Money goes the configured way: proxies from the environment have no say.
-        self._http = httpx.AsyncClient(timeout=settings.answer_within_s, trust_env=False)
+        self._http = httpx.AsyncClient(timeout=settings.answer_within_s, trust_env=False, limits=CONNECTIONS)
         self._renewing = asyncio.Lock()
         self._token: str | None = None
         self._renew_at: datetime | None = None

@@ -14,6 +14,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 from gateway.offramp import BadSettings
 
 PEM_MARK = "-----BEGIN CERTIFICATE-----"
+Kind = Literal["payout", "return", "top_up", "fee", "other"]
+"""What a line of a statement is; the words of `gateway.offramp.LineKind`."""
 
 
 def _http_url(text: str) -> str:
@@ -93,6 +95,10 @@ class MpesaSettings(BaseModel):
         default_factory=lambda: dict(ASSUMED_STATUSES),
         description='what the words of TransactionStatus mean: "pending", "failed", "returned" or "unknown"',
     )
+    reasons: Mapping[str, Kind] = Field(
+        default_factory=lambda: dict(ASSUMED_REASONS),
+        description='what the words of "Reason Type" in a statement mean: "payout", "return", "top_up", "fee" or "other"',
+    )
 
     @classmethod
     def read(cls, settings: Mapping[str, object]) -> MpesaSettings:
@@ -122,3 +128,19 @@ ASSUMED_STATUSES: Mapping[str, Literal["pending", "failed", "returned", "unknown
     "Reversed": "returned",
 }
 """Words that Safaricom does not publish (it publishes "Completed" only): taken at their face, and a setting therefore."""
+
+ASSUMED_REASONS: Mapping[str, Kind] = {
+    "Business Payment to Customer via API": "payout",
+    "Business Payment to Customer": "payout",
+    "Business Payment to Customer Withdrawal Charge Paid via API": "payout",
+    "Salary Payment via API": "payout",
+    "Salary Payment": "payout",
+    "Promotion Payment via API": "payout",
+    "Promotion Payment": "payout",
+    "Fee For B2C Payment": "fee",
+    "B2C Payment Charge": "fee",
+    "Business Payment to Customer Charge": "fee",
+    "B2C Payment Reversal": "return",
+    "Business Payment to Customer Reversal": "return",
+}
+"""What words in "Reason Type" mean, at their face: a setting therefore."""

@@ -4,7 +4,7 @@ A simulator speaks its provider's protocol and leaves the rest to a `Desk` (stat
 code, used by the demo and the tests, and moves no real money.
 """
 
-from gateway.railsim.desk import Codes, Desk, DuplicatePayment, Options, Payment, State
+from gateway.railsim.desk import Codes, Desk, DuplicatePayment, Movement, Options, Payment, State
 from gateway.railsim.scenario import Scenario, Script
 from gateway.railsim.server import Cut, RailApp, post_later, rail_app, start
 
@@ -13,6 +13,7 @@ __all__ = [
     "Cut",
     "Desk",
     "DuplicatePayment",
+    "Movement",
     "Options",
     "Payment",
     "RailApp",

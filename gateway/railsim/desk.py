@@ -68,8 +68,28 @@ class Payment(BaseModel):
     """The rail's own fields: its ids, the address for its callback."""
 
 
+class Movement(BaseModel):
+    """One movement on the account that pays, as the rail's own books have it. `/_sim/statement` shows it as it is."""
+
+    number: int
+    kind: str
+    """payout, return or top_up."""
+    payment_id: str | None
+    """The payer's id."""
+    account: str | None
+    receipt: str
+    amount: str
+    currency: str
+    leaves: bool
+    at: datetime
+
+
 class DuplicatePayment(Exception):
     """This id was taken before; nothing was taken now."""
+
+
+Entry = tuple[str, str, Mapping[str, Any]]
+"""A kind, a key and a document."""
 
 
 class Shelf:
@@ -84,7 +104,7 @@ class Shelf:
         self._db.execute("PRAGMA synchronous=OFF")
         self._db.execute("CREATE TABLE IF NOT EXISTS shelf (kind TEXT, key TEXT, body TEXT, PRIMARY KEY (kind, key))")
 
-    def put(self, *entries: tuple[str, str, Mapping[str, Any]]) -> None:
+    def put(self, *entries: Entry) -> None:
         """Write all entries (kind, key, document), or none."""
         rows = [(kind, key, json.dumps(document)) for kind, key, document in entries]
         with self._db:
@@ -137,6 +157,7 @@ class Desk:
         self.requests: deque[dict[str, Any]] = deque(maxlen=REMEMBERED_MOST)
         self.callbacks: deque[dict[str, Any]] = deque(maxlen=REMEMBERED_MOST)
         self.assets: dict[str, Asset] = {money.asset.code: money.asset for money in floats}
+        self._moved = len(self.movements())
         self._ids_to: dict[str, list[str]] = defaultdict(list)
         for payment in self.payments():
             self._ids_to[payment.account].append(payment.id)
@@ -191,9 +212,35 @@ class Desk:
             payment.status, payment.code = State.FAILED, failure
             self._keep(payment)
         else:
-            payment.status, payment.times = State.PAID, payment.times + 1
-            self._keep(payment, held=held - amount)
+            self._pay(payment, amount)
         return True
+
+    def movements(self) -> list[Movement]:
+        """All movements, oldest first."""
+        return [Movement.model_validate(each) for each in self.shelf.all("movement")]
+
+    def top_up(self, money: Money) -> None:
+        """Hold this much more from now on."""
+        put_in = self._movement("top_up", money, leaves=False)
+        self.shelf.put(_float_entry(self.held(money.asset.code) + money), put_in)
+
+    def _pay(self, payment: Payment, amount: Money) -> None:
+        """What is called paid, and what really moves."""
+        payment.status = State.PAID
+        taken = [amount]
+        if Scenario.MOVED_TWICE in payment.script:
+            taken = [amount, amount]
+        elif Scenario.MOVED_NOTHING in payment.script:
+            taken = []
+        elif Scenario.MOVED_OTHER_AMOUNT in payment.script:
+            taken = [amount + Money(10**amount.asset.decimals, amount.asset)]
+        held = self.held(payment.currency)
+        entries = []
+        for money in taken:
+            payment.times += 1
+            held = held - money
+            entries.append(self._movement("payout", money, leaves=True, payment=payment))
+        self._keep(payment, held=held, moved=entries)
 
     def note_question(self, payment: Payment) -> None:
         """Count a question about a payment; one that is paid and due to come back comes back."""
@@ -204,7 +251,9 @@ class Desk:
             and payment.asked > payment.script.polls
         ):
             payment.status = State.RETURNED
-            self._keep(payment, held=self.held(payment.currency) + self.amount_of(payment))
+            amount = self.amount_of(payment)
+            back = self._movement("return", amount, leaves=False, payment=payment)
+            self._keep(payment, held=self.held(payment.currency) + amount, moved=[back])
         else:
             self._keep(payment)
 
@@ -224,10 +273,27 @@ class Desk:
         """Hold exactly this from now on."""
         self.shelf.put(_float_entry(money))
 
-    def _keep(self, payment: Payment, *, held: Money | None = None) -> None:
+    def _keep(self, payment: Payment, *, held: Money | None = None, moved: Sequence[Entry] = ()) -> None:
         entries = [("payment", payment.id, payment.model_dump(mode="json"))]
-        self.shelf.put(*entries, *([] if held is None else [_float_entry(held)]))
+        self.shelf.put(*entries, *([] if held is None else [_float_entry(held)]), *moved)
+
+    def _movement(self, kind: str, amount: Money, *, leaves: bool, payment: Payment | None = None) -> Entry:
+        """The next line of the account. The first one of a payment has its receipt, others one of their own."""
+        self._moved += 1
+        first = payment is not None and kind == "payout" and payment.times == 1
+        line = Movement(
+            number=self._moved,
+            kind=kind,
+            payment_id=payment and payment.id,
+            account=payment and payment.account,
+            receipt=payment.receipt if payment is not None and first else f"MOVE{self._moved:06}",
+            amount=amount.decimal(),
+            currency=amount.asset.code,
+            leaves=leaves,
+            at=self.clock(),
+        )
+        return ("movement", f"{self._moved:012}", line.model_dump(mode="json"))
 
 
-def _float_entry(money: Money) -> tuple[str, str, Mapping[str, Any]]:
+def _float_entry(money: Money) -> Entry:
     return ("float", money.asset.code, {"units": money.units})

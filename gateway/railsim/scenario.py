@@ -29,6 +29,10 @@ class Scenario(StrEnum):
     LOW_FLOAT = "low_float"
     PAID_SHORT = "paid_short"
     PAID_THEN_RETURNED = "paid_then_returned"
+    # what the rail's own account says of a payment that it calls paid
+    MOVED_TWICE = "moved_twice"
+    MOVED_NOTHING = "moved_nothing"
+    MOVED_OTHER_AMOUNT = "moved_other_amount"
     # how questions are answered
     NOT_FOUND = "not_found"
     UNLISTED_STATUS = "unlisted_status"
@@ -60,6 +64,9 @@ SENTENCES: Mapping[Scenario, str] = {
     Scenario.LOW_FLOAT: "The payment finds too little float.",
     Scenario.PAID_SHORT: "Less than the ordered amount is paid.",
     Scenario.PAID_THEN_RETURNED: "The payment is paid; once asked about more than `polls` times, the money has come back.",
+    Scenario.MOVED_TWICE: "The payment is paid twice, and only the statement says so.",
+    Scenario.MOVED_NOTHING: "The payment is called paid, and no money moves: the statement has no line.",
+    Scenario.MOVED_OTHER_AMOUNT: "The payment is called paid as ordered, and one whole unit more is taken.",
     Scenario.NOT_FOUND: "The first `polls` questions about the payment find nothing, although it is there.",
     Scenario.UNLISTED_STATUS: "Questions are answered with the word `status`, which is in no document.",
     Scenario.QUESTION_FAILS: "The first `polls` questions fail: with `code` if given, else with an HTTP 5xx.",

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.types import Message, Receive, Scope, Send
 
 from gateway.money import Money, MoneyError
-from gateway.railsim.desk import Desk, Payment
+from gateway.railsim.desk import Desk, Movement, Payment
 from gateway.railsim.scenario import SENTENCES, Script
 
 CONTROL = "/_sim"
@@ -221,9 +221,14 @@ async def balance(desk: DeskHere) -> dict[str, str]:
 @control.post("/balance")
 async def top_up(amount: Amount, desk: DeskHere) -> dict[str, str]:
     """Add to the float."""
-    more = amount.money(desk)
-    desk.hold(desk.held(amount.currency) + more)
+    desk.top_up(amount.money(desk))
     return await balance(desk)
+
+
+@control.get("/statement")
+async def statement(desk: DeskHere) -> list[Movement]:
+    """Every movement on the account that pays, oldest first. A float that was set, and not added to, is none."""
+    return desk.movements()
 
 
 @control.put("/balance")

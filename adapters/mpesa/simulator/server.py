@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from adapters.mpesa.simulator import bodies, checks
 from adapters.mpesa.simulator.checks import Refused
 from adapters.mpesa.simulator.credentials import Credentials
+from adapters.mpesa.simulator.statement import statement_csv
 from adapters.mpesa.simulator.tokens import Tokens
 from gateway.money import Asset, Money
 from gateway.railsim import Codes, Cut, Desk, Options, Payment, RailApp, Scenario, State, post_later, rail_app, start
@@ -62,6 +63,7 @@ class Daraja:
         self.app.post("/mpesa/transactionstatus/v1/query")(self.status)
         self.app.post("/mpesa/accountbalance/v1/query")(self.balance)
         self.app.get("/_sim/certificate")(self.certificate)
+        self.app.get("/_sim/statement.csv")(self.statement)
 
     def settings(self, base_url: str) -> dict[str, Any]:
         """The adapter's settings."""
@@ -70,6 +72,12 @@ class Daraja:
     async def certificate(self) -> PlainTextResponse:
         """The certificate whose key opens a SecurityCredential, as PEM."""
         return PlainTextResponse(self.credentials.certificate)
+
+    async def statement(self) -> PlainTextResponse:
+        """The account's statement as the organisation portal gives it for downloading."""
+        code = self.credentials.short_code
+        content = statement_csv(self.desk.movements(), short_code=code, held=self._funds())
+        return PlainTextResponse(content, media_type="text/csv")
 
     async def pay(self, request: Request) -> Response:
         """POST /mpesa/b2c/v3/paymentrequest."""

@@ -1,0 +1,126 @@
+"""M-PESA end to end: a simulator over HTTP pays wrongly behind our back, and its downloaded statement tells on it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import text
+
+from adapters.mpesa import Mpesa
+from adapters.mpesa.settings import ASSUMED_REASONS
+from adapters.mpesa.simulator import app
+from gateway.db.session import transaction
+from gateway.ledger.post import post, register_assets, top_up
+from gateway.money import Money
+from gateway.offramp import AdapterContext
+from gateway.orders.funding import book_deposits
+from gateway.payouts.dispatch import dispatch
+from gateway.payouts.poll import poll
+from gateway.payouts.rails import Rails
+from gateway.payouts.record import News, record
+from gateway.railsim import Options, Scenario
+from gateway.treasury.reconcile import reconcile
+from gateway.treasury.statements import NoStatementFiles, NoSuchRail, UnreadableStatement
+from tests.contract.harness import Inbox, eventually, running
+from tests.factories import KES, FakeRail, make_deposit, make_orders
+
+BEGIN = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+
+
+class Counter:
+    """The M-PESA account, what it is told, and the time of all of us."""
+
+    def __init__(self, engine, simulator, rail, inbox):
+        self.engine, self.simulator, self.rail, self.inbox = engine, simulator, rail, inbox
+        self.now = BEGIN
+        simulator.desk.clock = lambda: self.now
+        settings = rail.settings() | {"reasons": ASSUMED_REASONS | {"Organization Settlement of Funds": "top_up"}}
+        context = AdapterContext(name="mpesa", settings=settings, callback_address=inbox.address, clock=lambda: self.now)
+        self.adapter = Mpesa(context)
+        self.rails = Rails({"mpesa": self.adapter})
+
+    def clock(self):
+        return self.now
+
+    async def put_in(self, amount):
+        self.rail.client.post("/_sim/balance", json={"currency": "KES", "amount": amount}).raise_for_status()
+        receipt = self.rail.client.get("/_sim/statement").json()[-1]["receipt"]
+        async with transaction(self.engine) as connection:
+            await register_assets(connection, assets=[KES])
+            entry = top_up(rail="mpesa", money=Money.parse(amount, KES), reference=receipt)
+            await post(connection, entries=[entry], now=self.now)
+
+    async def pay(self, *scenarios):
+        """One order, paid as far as M-PESA's own answers say."""
+        self.rail.script(*(scenarios or [Scenario.HAPPY]))
+        [order] = await make_orders(self.engine, now=self.now)
+        await make_deposit(self.engine, order, at=self.now)
+        await book_deposits(self.engine, least={}, now=self.now)
+        await dispatch(self.engine, rails=self.rails, clock=self.clock)
+        async with transaction(self.engine) as connection:
+            found = await connection.execute(
+                text("SELECT id FROM attempts WHERE order_id = :order_id"), {"order_id": order.order_id}
+            )
+            attempt = found.scalar_one()
+        await eventually(lambda: self.rail.payouts(attempt)[0]["final_at"], what="the payment to be final")
+        self.now += timedelta(seconds=30)
+        await poll(self.engine, rails=self.rails, clock=self.clock)
+        answer = await eventually(lambda: self._answer(attempt), what="the answer to our question")
+        report = self.adapter.read_callback(answer).report
+        async with transaction(self.engine) as connection:
+            await record(connection, news=[News(attempt_id=attempt, report=report)], now=self.now)
+        return attempt
+
+    def _answer(self, attempt):
+        return next((one for one in self.inbox.of(attempt) if one.label == "status"), None)
+
+    async def reconcile(self, *files):
+        content = self.rail.client.get("/_sim/statement.csv").content
+        return await reconcile(
+            self.engine, rails=self.rails, chains=(), clock=self.clock, statements=files or [("mpesa", content)]
+        )
+
+
+@pytest.fixture
+async def counter(engine):
+    inbox = Inbox()
+    simulator = app(Options(delay_s=0))
+    with running(simulator) as rail:
+        made = Counter(engine, simulator, rail, inbox)
+        inbox.answer = made.adapter.callback_answer()
+        yield made
+        await made.adapter.close()
+    inbox.close()
+
+
+async def test_what_mpesa_did_wrong_is_named_from_its_downloaded_statement_in_one_run(counter):
+    await counter.put_in("5000.00")
+    counter.now += timedelta(minutes=1)
+    await counter.pay()
+    twice = await counter.pay(Scenario.MOVED_TWICE)
+    nothing = await counter.pay(Scenario.MOVED_NOTHING)
+    other = await counter.pay(Scenario.MOVED_OTHER_AMOUNT)
+    counter.now += timedelta(hours=3)
+    await counter.put_in("1.00")
+    report = await counter.reconcile()
+    assert sorted((one.kind, one.attempt_id, one.effect) for one in report.breaks) == sorted(
+        [("paid_twice", twice, -124_900), ("missing", nothing, 124_900), ("wrong_amount", other, -100)]
+    )
+    again = await counter.reconcile()
+    assert again.ids == report.ids
+    assert {one.check for one in report.not_made} == {"chain:31337"}
+
+
+async def test_a_rail_of_which_nothing_is_known_is_said_to_be_so_and_bad_files_are_refused(counter):
+    report = await reconcile(counter.engine, rails=counter.rails, chains=(), clock=counter.clock)
+    assert [one.check for one in report.not_made] == ["rail:mpesa"]
+    assert "--statement mpesa=FILE" in report.not_made[0].why
+    assert report.exit_code == 2
+    with pytest.raises(UnreadableStatement, match="Nothing of it was taken"):
+        await counter.reconcile(("mpesa", b"PK"))
+    with pytest.raises(NoSuchRail, match="there are: mpesa"):
+        await counter.reconcile(("airtel", b""))
+    counter.rails = Rails({"fake": FakeRail()})
+    with pytest.raises(NoStatementFiles):
+        await counter.reconcile(("fake", b""))
