@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 from fastapi import APIRouter, Request
@@ -10,17 +12,24 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from gateway.api.services import ApiServices
-from gateway.db.session import transaction
-from gateway.offramp import CallbackRequest, CallsBack, ForgedCallback
+from gateway.offramp import Callback, CallbackRequest, CallsBack, ForgedCallback
 from gateway.payouts.addresses import PATH
-from gateway.payouts.inbox import store
+from gateway.payouts.arrivals import Arrivals
+from gateway.payouts.inbox import Arrival, read_callback
 
 log = structlog.get_logger()
+
+READ_WITHIN_S = 1.0
+"""How long an adapter may read before its callback is stored unread, in seconds: it is read again when it is handled."""
+_READERS = 2
 
 
 def callback_router(services: ApiServices) -> APIRouter:
     """POST and PUT /callbacks/{token}."""
     router = APIRouter(include_in_schema=False)
+    arrivals = Arrivals(services.inbox or services.engine)
+    # Their own: an adapter that thinks for long keeps no other part of us waiting, and none of them keeps a callback.
+    readers = ThreadPoolExecutor(_READERS, thread_name_prefix="callbacks")
 
     @router.api_route(PATH + "{token}", methods=["POST", "PUT"])
     async def callback(token: str, request: Request) -> JSONResponse:
@@ -36,9 +45,8 @@ def callback_router(services: ApiServices) -> APIRouter:
             body=await request.body(),
             received_at=services.clock(),
         )
-        async with transaction(services.engine) as connection:
-            event_id = _event_id(adapter, called)
-            new = await store(connection, adapter=callee.adapter, event_id=event_id, request=called)
+        event_id = await _event_id(adapter, called, readers)
+        new = await arrivals.put(Arrival(adapter=callee.adapter, event_id=event_id, request=called))
         log.info("callback_stored", adapter=callee.adapter, attempt=callee.attempt_id, label=callee.label, new=new)
         status, answer = adapter.callback_answer()
         return JSONResponse(dict(answer), status_code=status)
@@ -46,15 +54,20 @@ def callback_router(services: ApiServices) -> APIRouter:
     return router
 
 
-def _event_id(adapter: CallsBack, called: CallbackRequest) -> str:
+async def _event_id(adapter: CallsBack, called: CallbackRequest, readers: ThreadPoolExecutor) -> str:
     """The adapter's id of the news; what it can't read is kept too, as evidence, under the hash of what arrived.
 
-    Nor does an adapter's own fault lose it: many rails tell their news only once.
+    Nor does an adapter's own fault lose it, or that it thinks for too long: many rails tell their news only once.
     """
+    read: Callback | Exception
     try:
-        return adapter.read_callback(called).event_id
-    except Exception as error:
-        fault = None if isinstance(error, ForgedCallback) else error
-        log.warning("callback_unreadable", attempt=called.attempt_id, label=called.label, exc_info=fault)
-        digest = hashlib.sha256(called.label.encode() + b"\n" + called.attempt_id.encode() + b"\n" + called.body)
-        return f"unreadable:{digest.hexdigest()}"
+        async with asyncio.timeout(READ_WITHIN_S):
+            read = await asyncio.get_running_loop().run_in_executor(readers, read_callback, adapter, called)
+    except TimeoutError as error:
+        read = error
+    if isinstance(read, Callback):
+        return read.event_id
+    fault = None if isinstance(read, ForgedCallback) else read
+    log.warning("callback_unreadable", attempt=called.attempt_id, label=called.label, exc_info=fault)
+    digest = hashlib.sha256(called.label.encode() + b"\n" + called.attempt_id.encode() + b"\n" + called.body)
+    return f"unreadable:{digest.hexdigest()}"

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from datetime import datetime, timedelta
+
 from gateway.api.schemas import (
     AmountOut,
+    AttemptOut,
     CoinOut,
     CorridorOut,
     CorridorsOut,
     DepositOut,
+    EconomyOut,
     FeeOut,
     OrderOut,
     QuoteOut,
     RateOut,
     ReceiveOut,
+    RecipientOut,
     RefundOut,
     SendOut,
     TransferOut,
+    WayOut,
 )
 from gateway.money import Money, decimal_of
-from gateway.payouts.tracking import OrderView
-from gateway.pricing.offer import Offer
+from gateway.payouts.views import DepositView, OrderView, RefundView
+from gateway.pricing.drops import next_drop
+from gateway.pricing.offer import Economy, Offer, Token
 from gateway.pricing.quotes import QuoteView
 
 RATE_DIGITS = 8
 
 
-def corridors_document(offer: Offer) -> CorridorsOut:
+def corridors_document(offer: Offer, *, now: datetime) -> CorridorsOut:
     """What can be sent and received, in the order of the configuration."""
     return CorridorsOut(
         send=[
@@ -46,9 +54,18 @@ def corridors_document(offer: Offer) -> CorridorsOut:
                 min=terms.least.decimal(),
                 max=terms.most.decimal(),
                 step=terms.step.decimal(),
+                economy=None if terms.economy is None else _economy(terms.economy, now=now),
             )
             for terms in offer.corridors.values()
         ],
+    )
+
+
+def _economy(economy: Economy, *, now: datetime) -> EconomyOut:
+    return EconomyOut(
+        fee=economy.fee.decimal(),
+        every_s=economy.every // timedelta(seconds=1),
+        next_drop_at=next_drop(now, every=economy.every),
     )
 
 
@@ -68,6 +85,8 @@ def quote_document(quote: QuoteView) -> QuoteOut:
         ),
         fees=[FeeOut(kind=fee.kind, currency=fee.amount.asset.code, amount=fee.amount.decimal()) for fee in quote.fees],
         total_cost_percent=quote.total_cost_percent,
+        speed=quote.speed,
+        next_drop_at=quote.next_drop_at(quote.created_at),
     )
 
 
@@ -87,49 +106,70 @@ def order_document(order: OrderView, *, offer: Offer, public_url: str) -> OrderO
         receive=_receive(order.receive, country=order.country, method=order.method),
         received=_amount(order.received),
         unallocated=_amount(order.unallocated),
-        recipient={"name": order.recipient_name, "account": order.recipient_account_masked},
-        deposit=DepositOut(
-            chain=chain,
-            chain_id=order.chain_id,
-            asset=order.send.asset.symbol,
-            address=order.deposit_address,
-            amount=order.send.decimal(),
-            uri=token.payment_uri(to=order.deposit_address, amount=order.send) if token else "",
-            expires_at=order.expires_at,
-        ),
-        deposits=[
-            TransferOut(
-                tx_hash=deposit.tx_hash,
-                log_index=deposit.log_index,
-                asset=deposit.amount.asset.symbol,
-                amount=deposit.amount.decimal(),
-                status=deposit.status,
-                block_number=deposit.block_number,
-            )
-            for deposit in order.deposits
-        ],
+        owed=None if order.owed is None else _amount(order.owed),
+        speed=order.speed,
+        drop_at=order.drop_at,
+        recipient=_recipient(order),
+        deposit=_deposit(order, token=token, chain=chain),
+        deposits=[_transfer(deposit) for deposit in order.deposits],
+        attempts=[AttemptOut(**asdict(attempt)) for attempt in order.attempts],
         rail=order.adapter,
         rail_receipt=order.receipt,
         tracking_url=f"{public_url}/t/{order.tracking_token}",
         refund_address=order.refund_address,
-        refunds=[
-            RefundOut(
-                id=refund.id,
-                of=refund.of,
-                asset=refund.amount.asset.symbol,
-                amount=refund.amount.decimal(),
-                address=refund.address,
-                status=refund.outcome,
-                note=refund.note,
-                tx_hash=refund.tx_hash,
-                created_at=refund.created_at,
-            )
-            for refund in order.refunds
-        ],
+        refunds=[_refund(refund) for refund in order.refunds],
         reference=order.reference,
         metadata=dict(order.details),
         created_at=order.created_at,
         updated_at=order.updated_at,
+    )
+
+
+def _recipient(order: OrderView) -> RecipientOut:
+    return RecipientOut(
+        name=order.recipient_name,
+        account=order.recipient_account_masked,
+        ways=[
+            WayOut(rank=way.rank, method=way.method, account=way.account_masked, given_later=way.given_later)
+            for way in order.ways
+        ],
+    )
+
+
+def _deposit(order: OrderView, *, token: Token | None, chain: str) -> DepositOut:
+    return DepositOut(
+        chain=chain,
+        chain_id=order.chain_id,
+        asset=order.send.asset.symbol,
+        address=order.deposit_address,
+        amount=order.send.decimal(),
+        uri=token.payment_uri(to=order.deposit_address, amount=order.send) if token else "",
+        expires_at=order.expires_at,
+    )
+
+
+def _transfer(deposit: DepositView) -> TransferOut:
+    return TransferOut(
+        tx_hash=deposit.tx_hash,
+        log_index=deposit.log_index,
+        asset=deposit.amount.asset.symbol,
+        amount=deposit.amount.decimal(),
+        status=deposit.status,
+        block_number=deposit.block_number,
+    )
+
+
+def _refund(refund: RefundView) -> RefundOut:
+    return RefundOut(
+        id=refund.id,
+        of=refund.of,
+        asset=refund.amount.asset.symbol,
+        amount=refund.amount.decimal(),
+        address=refund.address,
+        status=refund.outcome,
+        note=refund.note,
+        tx_hash=refund.tx_hash,
+        created_at=refund.created_at,
     )
 
 

@@ -108,6 +108,36 @@ ATTEMPTS = Measure(
     ("adapter", "outcome"),
     {"number": Family("lastmile_payout_attempts_open", "Payouts with a rail whose end is not known yet.")},
 )
+RAILS = Measure(
+    text("SELECT rail, state, CAST(state <> 'closed' AS integer) AS stopped FROM rail_states"),
+    ("rail", "state"),
+    {"stopped": Family("lastmile_rail_stopped", "1 while a rail's breaker or a person keeps payments from it.")},
+)
+FLOATS = Measure(
+    text("""
+        SELECT b.rail, b.asset, b.held / power(CAST(10 AS numeric), s.decimals) AS held,
+            COALESCE((SELECT sum(a.deliver_units) FROM attempts AS a WHERE a.adapter = b.rail AND a.closed_at IS NULL
+                AND a.deliver_asset = b.asset), 0) / power(CAST(10 AS numeric), s.decimals) AS promised
+        FROM rail_balances AS b JOIN assets AS s ON s.code = b.asset WHERE b.top_ups > 0
+    """),
+    ("rail", "asset"),
+    {
+        "held": Family("lastmile_float_held", "What the ledger says lies at a rail, in whole units of the currency."),
+        "promised": Family("lastmile_float_promised", "What of it open payments will take."),
+    },
+)
+RECONCILED = Measure(
+    text("""
+        SELECT CAST(greatest(extract(epoch FROM CAST(:now AS timestamptz) - max(finished_at)), 0) AS bigint) AS age,
+            (SELECT count(*) FROM reconciliation_breaks WHERE closed_at IS NULL) AS breaks
+        FROM reconciliations
+    """),
+    (),
+    {
+        "age": Family("lastmile_reconciled_age_seconds", "Time since books and outside were last compared."),
+        "breaks": Family("lastmile_reconciliation_breaks_open", "Differences that are open."),
+    },
+)
 UNALLOCATED = Measure(
     text("""
         SELECT asset, sum(b.units) / power(CAST(10 AS numeric), max(a.decimals)) AS amount
@@ -214,6 +244,9 @@ MEASURES = (
     ORDERS,
     ORDERS_OF_A_DAY,
     ATTEMPTS,
+    RAILS,
+    FLOATS,
+    RECONCILED,
     UNALLOCATED,
     STRAYS,
     FREEZES,

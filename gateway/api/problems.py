@@ -51,6 +51,10 @@ STATUS: Mapping[str, int] = {
     "body_too_slow": 408,
     "quote_expired": 409,
     "quote_used": 409,
+    "recipient_fixed": 409,
+    "too_many_redirects": 409,
+    "not_now": 409,
+    "deposit_vanished": 409,
     "requote_replaced": 409,
     "requote_expired": 409,
     "order_changed": 409,
@@ -72,6 +76,7 @@ _PLACES = {
     "phone": "/recipient/phone",
     "account": "/recipient/account",
     "name": "/recipient/name",
+    "method": "/recipient/method",
     "Idempotency-Key": "Idempotency-Key",
 }
 _SENTENCES = {

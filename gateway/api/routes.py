@@ -16,28 +16,22 @@ from gateway.api.headers import ClosedByDefault
 from gateway.api.health import health_router
 from gateway.api.metrics import metrics_router
 from gateway.api.problems import install_problems
+from gateway.api.redirects import redirects_router
 from gateway.api.refunds import refunds_router
 from gateway.api.requotes import requotes_router
-from gateway.api.schemas import CorridorsOut, OrderBody, OrderOut, QuoteBody, QuoteOut
+from gateway.api.schemas import CorridorsOut, OrderBody, OrderOut, QuoteBody, QuoteOut, RecipientBody
 from gateway.api.services import ApiServices
+from gateway.api.ways import account_given, way_given
 from gateway.db.session import transaction
-from gateway.errors import Refusal
 from gateway.offramp import Method
 from gateway.orders.accept import Acceptance, QuoteNotFound, accept_quote
-from gateway.orders.recipients import Recipient, read_recipient
+from gateway.orders.recipients import ALTERNATIVES, Recipient, Way, read_recipient, read_ways
 from gateway.partners.idempotency import Answer
 from gateway.partners.tokens import Claims
 from gateway.payouts.queries import order_view
+from gateway.payouts.redirect import OrderNotFound
+from gateway.pricing.offer import Speed
 from gateway.pricing.quotes import QuoteRequest, QuoteView, find_quote, make_quote
-
-
-class OrderNotFound(Refusal):
-    """No such order, or another partner's: one answer for both."""
-
-    code = "order_not_found"
-
-    def __init__(self) -> None:
-        super().__init__("There is no such order. Check the id that POST /v1/orders gave you.")
 
 
 def install(app: FastAPI, services: ApiServices) -> None:
@@ -46,6 +40,7 @@ def install(app: FastAPI, services: ApiServices) -> None:
     app.include_router(orders_router(services))
     app.include_router(refunds_router(services))
     app.include_router(requotes_router(services))
+    app.include_router(redirects_router(services))
     app.include_router(callback_router(services))
     app.include_router(health_router(services))
     app.include_router(metrics_router(services))
@@ -63,7 +58,7 @@ def orders_router(services: ApiServices) -> APIRouter:
     @router.get("/corridors")
     async def get_corridors(_claims: partner) -> CorridorsOut:
         """What can be sent and where it can be paid out: the words and limits of a quote."""
-        return corridors_document(services.offer)
+        return corridors_document(services.offer, now=services.clock())
 
     @router.post("/quotes", status_code=201)
     async def post_quote(body: QuoteBody, claims: partner) -> QuoteOut:
@@ -77,6 +72,7 @@ def orders_router(services: ApiServices) -> APIRouter:
             currency=body.receive.currency,
             method=body.receive.method,
             receive_amount=body.receive.amount,
+            speed=Speed(body.speed),
         )
         async with transaction(services.engine) as connection:
             quote = await make_quote(connection, request=request, offer=services.offer, now=services.clock())
@@ -105,10 +101,19 @@ async def _accept(services: ApiServices, connection: AsyncConnection, *, partner
     quote = await find_quote(connection, quote_id=body.quote_id, offer=services.offer)
     if quote is None or quote.partner_id != partner_id:
         raise QuoteNotFound
+    recipient = _recipient(body.recipient, quote)
+    ways = read_ways(
+        [way_given(way, place=f"{ALTERNATIVES}.{number}") for number, way in enumerate(body.recipient.alternatives)],
+        first=Way(method=Method(quote.method), account=recipient.account),
+        country=quote.country,
+        receive=quote.receive,
+        offer=services.offer,
+    )
     acceptance = Acceptance(
         quote_id=body.quote_id,
         partner_id=partner_id,
-        recipient=_recipient(body, quote),
+        recipient=recipient,
+        ways=ways,
         refund_address=body.refund_address,
         reference=body.reference,
         details=body.metadata,
@@ -120,21 +125,6 @@ async def _accept(services: ApiServices, connection: AsyncConnection, *, partner
     return Answer(201, document.model_dump(mode="json"))
 
 
-def _recipient(body: OrderBody, quote: QuoteView) -> Recipient:
-    method = Method(quote.method)
-    given, other = body.recipient.phone, body.recipient.account
-    if method is not Method.MOBILE_MONEY:
-        given, other = other, given
-    if given is None or other is not None:
-        wanted = "phone" if method is Method.MOBILE_MONEY else "account"
-        raise WrongAccountField(wanted)
-    return read_recipient(name=body.recipient.name, account=given, country=quote.country, method=method)
-
-
-class WrongAccountField(Refusal):
-    """The recipient's account is missing, or stands in the field of another method."""
-
-    code = "bad_recipient"
-
-    def __init__(self, wanted: str) -> None:
-        super().__init__(f"For this quote's method give recipient.{wanted}, and only that.", field=wanted)
+def _recipient(body: RecipientBody, quote: QuoteView) -> Recipient:
+    account = account_given(phone=body.phone, account=body.account, method=quote.method, place="recipient")
+    return read_recipient(name=body.name, account=account, country=quote.country, method=Method(quote.method))

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 from eth_utils.address import is_checksum_address, to_checksum_address
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from gateway.orders.recipients import WAYS_MOST
+
 Text = Annotated[str, Field(min_length=1, max_length=100)]
 Amount = Annotated[str, Field(max_length=80, examples=["100.50"])]
 METADATA_MOST = 20
@@ -54,14 +56,28 @@ class QuoteBody(Asked):
 
     send: SendRequest
     receive: ReceiveRequest
+    speed: Literal["standard", "economy"] = "standard"
+    """standard: paid at once. economy: with others, at the corridor's next drop, for its economy fee."""
+
+
+class WayBody(Asked):
+    """Another way to the recipient: `phone` for mobile money, `account` for the other methods."""
+
+    method: Text
+    phone: Text | None = None
+    account: Text | None = None
 
 
 class RecipientBody(Asked):
-    """Who is paid: `phone` for mobile money, `account` for the other methods."""
+    """Who is paid: `phone` for mobile money, `account` for the other methods.
+
+    `alternatives`, best first, are tried if that fails: the same amount of the same currency in the same country.
+    """
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
     phone: Text | None = None
     account: Text | None = None
+    alternatives: Annotated[list[WayBody], Field(max_length=WAYS_MOST)] = Field(default_factory=list)
 
 
 class OrderBody(Asked):
@@ -85,8 +101,19 @@ class TokenOut(BaseModel):
     expires_in: int
 
 
+class EconomyOut(BaseModel):
+    """Payouts that go together, every `every_s` seconds (counted from 1970-01-01T00:00Z), for this fee."""
+
+    fee: str
+    every_s: int
+    next_drop_at: datetime
+
+
 class CorridorOut(BaseModel):
-    """Where and how we pay out: amounts from `min` to `max`, both allowed, in multiples of `step`, in the currency."""
+    """Where and how we pay out: amounts from `min` to `max`, both allowed, in multiples of `step`, in the currency.
+
+    `economy` is null where everything is paid at once.
+    """
 
     country: str
     currency: str
@@ -94,6 +121,7 @@ class CorridorOut(BaseModel):
     min: str
     max: str
     step: str
+    economy: EconomyOut | None
 
 
 class CoinOut(BaseModel):
@@ -154,7 +182,7 @@ class FeeOut(BaseModel):
 
 
 class QuoteOut(BaseModel):
-    """A locked price."""
+    """A locked price. `next_drop_at`: when an economy payout would go if its money were there now."""
 
     id: str
     created_at: datetime
@@ -164,6 +192,8 @@ class QuoteOut(BaseModel):
     rate: RateOut
     fees: list[FeeOut]
     total_cost_percent: str
+    speed: str
+    next_drop_at: datetime | None
 
 
 class DepositOut(BaseModel):
@@ -201,8 +231,45 @@ class RefundOut(AmountOut):
     created_at: datetime
 
 
+class WayOut(BaseModel):
+    """A way to the recipient, by rank: 0 is the quote's own. `given_later`: after another one was refused."""
+
+    rank: int
+    method: str
+    account: str
+    given_later: bool
+
+
+class RecipientOut(BaseModel):
+    """Who is paid. `account` is the way's that counts now; accounts are masked."""
+
+    name: str
+    account: str
+    ways: list[WayOut]
+
+
+class AttemptOut(BaseModel):
+    """An instruction to a rail, by the way of rank `way`.
+
+    `fault`: whose matter it was that it failed or came back. `counts`: it is the payment that settled the order.
+    """
+
+    rail: str
+    way: int
+    outcome: str
+    fault: str | None
+    receipt: str | None
+    counts: bool
+    created_at: datetime
+    closed_at: datetime | None
+
+
 class OrderOut(BaseModel):
-    """An order and where its money is."""
+    """An order and where its money is.
+
+    `drop_at`: the drop with which an economy payout goes. `attempts`: the latest twenty, oldest first. `owed`: what a
+    payment in part left the recipient without.
+    """
 
     id: str
     status: str
@@ -215,9 +282,13 @@ class OrderOut(BaseModel):
     receive: ReceiveOut
     received: AmountOut
     unallocated: AmountOut
-    recipient: dict[str, str]
+    owed: AmountOut | None
+    speed: str
+    drop_at: datetime | None
+    recipient: RecipientOut
     deposit: DepositOut
     deposits: list[TransferOut]
+    attempts: list[AttemptOut]
     rail: str | None
     rail_receipt: str | None
     tracking_url: str

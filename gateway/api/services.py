@@ -34,5 +34,7 @@ class ApiServices:
     """Who sends money back, on which chains."""
     chains: tuple[ChainTerms, ...] = ()
     """The watched chains, in the order of the configuration."""
+    inbox: AsyncEngine | None = None
+    """Connections that only callbacks use (`gateway.payouts.arrivals.make_inbox_engine`); None: everybody's."""
     metrics_token: str | None = field(default=None, repr=False)
     """What a scraper of /metrics shows; None: only this machine may ask."""

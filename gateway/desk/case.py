@@ -31,6 +31,8 @@ class Case:
     currency: str
     country: str
     method: str
+    lane: str
+    """Where it waits for dispatch, as in "KE/KES/mobile_money/standard"."""
     recipient: Recipient
     refund_address: str | None
     reference: str | None
@@ -97,6 +99,7 @@ async def read_case(connection: AsyncConnection, *, order_id: str) -> Case:
         currency=row.receive_asset,
         country=row.country,
         method=row.method,
+        lane=row.lane,
         recipient=Recipient(name=row.name, account=row.account),
         refund_address=row.refund_address,
         reference=row.reference,

@@ -30,7 +30,7 @@ from gateway.ledger.freezes import refuse_frozen
 from gateway.money import Asset, Money
 from gateway.operators.actions import record_action
 from gateway.orders.vanished import open_vanished, refuse_vanished
-from gateway.pricing.offer import Offer
+from gateway.pricing.offer import Offer, Speed
 from gateway.pricing.quotes import QuoteRequest, QuoteView, find_quote, make_quote
 
 
@@ -159,6 +159,8 @@ def _request(case: Case, amount: Money, *, offer: Offer) -> QuoteRequest:
         currency=case.currency,
         method=case.method,
         receive_amount=None,
+        # What chose to wait for a drop waits for one again, if there still are any.
+        speed=Speed.ECONOMY if case.lane in offer.drops() else Speed.STANDARD,
     )
 
 

@@ -19,6 +19,7 @@ from gateway.orders.advance import Move, advance
 from gateway.orders.postings import UNALLOCATED
 from gateway.orders.states import E, S
 from gateway.orders.vanished import refuse_vanished
+from gateway.payouts.holds import refuse_standing_hold
 from gateway.pricing.quotes import BadAmount
 
 WRITTEN_OFF, TAKEN_BACK = "written_off", "write_off_undone"
@@ -44,12 +45,13 @@ WHERE j.order_id = :order_id AND j.template IN (:written_off, :taken_back) AND p
 async def release_hold(connection: AsyncConnection, *, order_id: str, operator: str, reason: str, now: datetime) -> None:
     """Let a held order go on at the price it was made at, where that still fits: all of it is there and came in time.
 
-    Raises `OrderNotFound`, `NotHeld`, `TermsDoNotHold` (offer a new price instead), `DepositVanished`, `AssetFrozen`,
-    `UnknownOperator` and `ReasonMissing`.
+    Raises `OrderNotFound`, `NotHeld`, `HoldStands` (what made the hold would make it again), `TermsDoNotHold` (offer a new
+    price instead), `DepositVanished`, `AssetFrozen`, `UnknownOperator` and `ReasonMissing`.
     """
     case = await open_case(connection, order_id=order_id)
     if case.state is not S.HELD:
         raise NotHeld(order_id, case.state)
+    await refuse_standing_hold(connection, order_id=order_id)
     if case.funds < case.due:
         raise TermsDoNotHold.underpaid(case.due, case.funds)
     if (expired_at := (await connection.execute(_LATE, {"order_id": order_id})).scalar_one_or_none()) is not None:

@@ -9,9 +9,10 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import Refusal
-from gateway.orders.recipients import Recipient, read_recipient
+from gateway.offramp import Method
+from gateway.orders.recipients import Recipient, Way, read_recipient, read_ways
 from gateway.pricing.consensus import NoRate
-from gateway.pricing.offer import Offer, Terms, Token
+from gateway.pricing.offer import Offer, Speed, Terms, Token
 from gateway.pricing.quotes import QuoteRequest, QuoteView, make_quote
 
 INPUTS = {
@@ -29,6 +30,8 @@ INPUTS = {
     "token": "token",
     "chain": "token",
     "asset": "token",
+    "speed": "speed",
+    "second": "second",
 }
 """Which of our inputs a refusal's field (its last part) is about; others stand above the form."""
 
@@ -80,6 +83,9 @@ class Entries:
     amount: str = ""
     name: str = ""
     phone: str = ""
+    second: str = ""
+    """Another number of the recipient's, to be paid if the first one can't be."""
+    speed: str = Speed.STANDARD
 
     @classmethod
     def of(cls, fields: Mapping[str, str]) -> Entries:
@@ -108,6 +114,16 @@ class Choices:
         )
 
     @property
+    def takes_second(self) -> bool:
+        """Whether a second mobile number could be paid."""
+        return any(terms.method is Method.MOBILE_MONEY for terms in self.corridors.values())
+
+    @property
+    def at_drops(self) -> list[Terms]:
+        """The corridors that offer economy."""
+        return [terms for terms in self.corridors.values() if terms.economy is not None]
+
+    @property
     def only_corridor(self) -> Terms | None:
         """The one that needs no choosing."""
         return next(iter(self.corridors.values())) if len(self.corridors) == 1 else None
@@ -120,16 +136,18 @@ class Choices:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Priced:
-    """A form that holds: the stored quote and whom it would pay."""
+    """A form that holds: the stored quote, whom it would pay and by which other ways."""
 
     quote: QuoteView
     recipient: Recipient
+    ways: tuple[Way, ...]
 
 
 async def price(connection: AsyncConnection, *, entries: Entries, choices: Choices, offer: Offer, now: datetime) -> Priced:
     """Check a form and store its quote. Raises `Rejected` with all that is wrong, so that nothing has to be found twice."""
     refusals: list[Refusal] = []
     quote = recipient = None
+    ways: tuple[Way, ...] = ()
     terms, token = choices.corridors.get(entries.corridor), choices.tokens.get(entries.token)
     if terms is None:
         refusals.append(NotChosen("Choose where the money should arrive.", field="corridor"))
@@ -144,9 +162,27 @@ async def price(connection: AsyncConnection, *, entries: Entries, choices: Choic
             refusals.append(refusal)
     if terms:
         recipient = _recipient(entries, terms, refusals)
-    if quote is None or recipient is None:
+    if quote and recipient:
+        try:
+            ways = other_ways(entries, quote=quote, recipient=recipient, offer=offer)
+        except Refusal as refusal:
+            refusals.append(refusal)
+    if quote is None or recipient is None or refusals:
         raise Rejected(refusals)
-    return Priced(quote=quote, recipient=recipient)
+    return Priced(quote=quote, recipient=recipient, ways=ways)
+
+
+def other_ways(entries: Entries, *, quote: QuoteView, recipient: Recipient, offer: Offer) -> tuple[Way, ...]:
+    """The second number, if one was typed. Raises a `Refusal` whose field is "second"."""
+    if not entries.second:
+        return ()
+    first = Way(method=Method(quote.method), account=recipient.account)
+    given = [(Method.MOBILE_MONEY, entries.second)]
+    try:
+        return read_ways(given, first=first, country=quote.country, receive=quote.receive, offer=offer)
+    except Refusal as refusal:
+        refusal.field = "second"
+        raise
 
 
 def _request(entries: Entries, terms: Terms, token: Token) -> QuoteRequest:
@@ -160,6 +196,7 @@ def _request(entries: Entries, terms: Terms, token: Token) -> QuoteRequest:
         currency=terms.currency.code,
         method=terms.method,
         receive_amount=None if sends else entries.amount,
+        speed=Speed.ECONOMY if entries.speed == Speed.ECONOMY else Speed.STANDARD,
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from urllib.parse import parse_qsl
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import MutableHeaders, UploadFile
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,7 +18,7 @@ BODY_MOST = 16_384
 """Largest form we read, in bytes; an honest one has a few hundred."""
 FIELDS_MOST = 20
 
-FORM_TYPE = "application/x-www-form-urlencoded"
+FORM_TYPE, UPLOAD_TYPE = "application/x-www-form-urlencoded", "multipart/form-data"
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -60,24 +62,52 @@ class Front:
         await self._pages(scope, receive, send_guarded)
 
 
-async def read_form(request: Request, *, public_url: str) -> dict[str, str]:
-    """The fields of a posted form; of a repeated field the last. The only way that a page reads a post.
+async def read_form(request: Request, *, public_url: str, most: int = BODY_MOST) -> dict[str, str]:
+    """The fields of a posted form of at most `most` bytes; of a repeated field the last.
 
-    Raises HTTPException: 403 for a post from another site, 413, 415, or 400 for what no browser sends.
+    With `read_upload` the only way that a page reads a post. Raises HTTPException: 403 for a post from another site, 413,
+    415, or 400 for what no browser sends.
     """
-    _refuse_other_sites(request, public_url=public_url)
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM_TYPE:
-        raise HTTPException(415)
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_MOST:
-            raise HTTPException(413)
+    body = await _read_body(request, public_url=public_url, content_type=FORM_TYPE, most=most)
     try:
         pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=FIELDS_MOST)
     except ValueError:
         raise HTTPException(400) from None
     return dict(pairs)
+
+
+async def read_upload(request: Request, *, public_url: str, most: int) -> tuple[dict[str, str], tuple[str, bytes] | None]:
+    """The fields of a form with one file, and the file's name and content; None: none was chosen.
+
+    `most` bytes at most for all of it, read whole before any of it is parsed. Raises as `read_form` does.
+    """
+    body = await _read_body(request, public_url=public_url, content_type=UPLOAD_TYPE, most=most)
+
+    async def whole() -> AsyncGenerator[bytes, None]:
+        yield body
+
+    parser = MultiPartParser(request.headers, whole(), max_files=1, max_fields=FIELDS_MOST, max_part_size=BODY_MOST)
+    try:
+        form = await parser.parse()
+    except (MultiPartException, KeyError, UnicodeDecodeError):
+        raise HTTPException(400) from None
+    fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
+    file = next((value for _, value in form.multi_items() if isinstance(value, UploadFile)), None)
+    found = None if file is None else (file.filename or "", await file.read())
+    await form.close()
+    return fields, found
+
+
+async def _read_body(request: Request, *, public_url: str, content_type: str, most: int) -> bytes:
+    _refuse_other_sites(request, public_url=public_url)
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != content_type:
+        raise HTTPException(415)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most:
+            raise HTTPException(413)
+    return bytes(body)
 
 
 def _refuse_other_sites(request: Request, *, public_url: str) -> None:

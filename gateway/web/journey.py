@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from gateway.money import Money
 from gateway.orders.states import S
-from gateway.payouts.tracking import OrderView
-from gateway.payouts.tracking import PublicStatus as Status
+from gateway.payouts.views import OrderView
+from gateway.payouts.views import PublicStatus as Status
 
 STAGES = (
     ("deposit", None),

@@ -11,6 +11,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from gateway.web import errors
+from gateway.web.another import AnotherWay
 from gateway.web.console.routes import console_routes
 from gateway.web.forms import Choices
 from gateway.web.guards import Front
@@ -35,6 +36,7 @@ def install(app: FastAPI, services: WebServices) -> None:
     sending = Sending(services=services, pages=pages, choices=Choices.of(services.offer))
     tracker = Tracker(services=services, pages=pages)
     sender = SenderDesk(tracker=tracker)
+    another = AnotherWay(tracker=tracker)
     routes = [
         Route("/", sending.blank, methods=["GET"]),
         Route("/", sending.edit, methods=["POST"]),
@@ -49,6 +51,8 @@ def install(app: FastAPI, services: WebServices) -> None:
         Route("/t/{tracking_token}/refund", sender.ask_address, methods=["GET"]),
         Route("/t/{tracking_token}/refund", sender.give_address, methods=["POST"]),
         Route("/t/{tracking_token}/proof", sender.prove, methods=["POST"]),
+        Route("/t/{tracking_token}/redirect", another.ask, methods=["GET"]),
+        Route("/t/{tracking_token}/redirect", another.give, methods=["POST"]),
         Route("/robots.txt", _robots, methods=["GET"]),
         *console_routes(services=services, pages=pages),
         pages.static_files(),

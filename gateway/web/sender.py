@@ -17,7 +17,7 @@ from gateway.desk.ownership import Proof, SignatureRefused, prepare, prove_addre
 from gateway.desk.requote import Channel, Consent
 from gateway.errors import Refusal
 from gateway.payouts.queries import order_view
-from gateway.payouts.tracking import OrderView
+from gateway.payouts.views import OrderView
 from gateway.web.guards import read_form
 from gateway.web.pages import Pages
 from gateway.web.tracker import Tracker

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
 from operator import add
+from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -18,10 +19,11 @@ from gateway.errors import Refusal
 from gateway.money import Money
 from gateway.offramp import Method
 from gateway.orders.accept import Acceptance, Accepted, QuoteNotFound, QuoteUsed, accept_quote, order_of_quote
-from gateway.orders.models import Recipient as RecipientRow
-from gateway.orders.recipients import BadRecipient, Recipient, read_recipient
+from gateway.orders.recipients import BadRecipient, MethodNotOffered, Recipient, SameWayTwice, Way, read_recipient
+from gateway.pricing.drops import next_drop
+from gateway.pricing.offer import Terms
 from gateway.pricing.quotes import find_quote
-from gateway.web.forms import Choices, Entries, Rejected, price
+from gateway.web.forms import Choices, Entries, Rejected, other_ways, price
 from gateway.web.guards import read_form
 from gateway.web.pages import Pages
 from gateway.web.services import WebServices
@@ -61,6 +63,8 @@ class Sending:
             cost=cost,
             value=priced.quote.receive + cost,
             recipient=priced.recipient,
+            ways=priced.ways,
+            drop_at=priced.quote.next_drop_at(now),
             hidden=entries.hidden(),
             now=now,
         )
@@ -74,7 +78,7 @@ class Sending:
                 accepted = await self._accept(
                     connection, quote_id=fields.get("quote_id", ""), entries=entries, now=self.services.clock()
                 )
-        except BadRecipient as refusal:
+        except (BadRecipient, SameWayTwice, MethodNotOffered) as refusal:
             return self._form(entries, rejected=Rejected([refusal]))
         except Refusal as refusal:
             return self.pages.answer("stale.html", status=409, sentence=str(refusal), hidden=entries.hidden())
@@ -97,6 +101,7 @@ class Sending:
             headers=headers,
             entries=entries,
             choices=self.choices,
+            drops=[_drop(terms, now=self.services.clock()) for terms in self.choices.at_drops],
             problems=problems,
             wrong=wrong,
         )
@@ -111,25 +116,53 @@ class Sending:
         recipient = read_recipient(
             name=entries.name, account=entries.phone, country=quote.country, method=Method(quote.method)
         )
-        acceptance = Acceptance(quote_id=quote_id, partner_id=None, recipient=recipient)
+        ways = other_ways(entries, quote=quote, recipient=recipient, offer=self.services.offer)
+        acceptance = Acceptance(quote_id=quote_id, partner_id=None, recipient=recipient, ways=ways)
         try:
             return await accept_quote(connection, acceptance=acceptance, factories=self.services.factories, now=now)
         except QuoteUsed:
             return await _made_before(connection, acceptance)
 
 
+class Drop(NamedTuple):
+    """A corridor's economy, as the form offers it."""
+
+    terms: Terms
+    at: datetime
+    saving: Money | None
+    """What it costs less; None: not less."""
+
+
+def _drop(terms: Terms, *, now: datetime) -> Drop:
+    assert terms.economy is not None
+    saves = terms.economy.fee < terms.fee
+    return Drop(
+        terms=terms,
+        at=next_drop(now, every=terms.economy.every),
+        saving=terms.fee - terms.economy.fee if saves else None,
+    )
+
+
 async def _made_before(connection: AsyncConnection, acceptance: Acceptance) -> Accepted:
-    """The order that this quote already has, if it is for the same recipient. Raises `QuoteUsed`."""
+    """The order that this quote already has, if it pays the same recipient. Raises `QuoteUsed`."""
     accepted = await order_of_quote(connection, quote_id=acceptance.quote_id, partner_id=None)
-    if accepted is None or await _recipient_of(connection, accepted.order_id) != acceptance.recipient:
+    wanted = (acceptance.recipient, acceptance.ways)
+    if accepted is None or await _recipient_of(connection, accepted.order_id) != wanted:
         raise QuoteUsed
     return accepted
 
 
-async def _recipient_of(connection: AsyncConnection, order_id: str) -> Recipient:
-    row = (
-        await connection.execute(
-            select(RecipientRow.name, RecipientRow.account).where(RecipientRow.order_id == order_id)  # type: ignore[call-overload]
-        )
-    ).one()
-    return Recipient(name=row.name, account=row.account)
+_RECIPIENT = text("SELECT name, account FROM recipients WHERE order_id = :order_id")
+# As they were given with the order: what was added after a refusal is no part of the form.
+_WAYS = text("""
+SELECT method, account FROM recipient_ways AS w WHERE order_id = :order_id
+AND NOT EXISTS (SELECT FROM order_redirects AS d WHERE d.order_id = w.order_id AND d.rank = w.rank)
+ORDER BY rank
+""")
+
+
+async def _recipient_of(connection: AsyncConnection, order_id: str) -> tuple[Recipient, tuple[Way, ...]]:
+    row = (await connection.execute(_RECIPIENT, {"order_id": order_id})).one()
+    ways = await connection.execute(_WAYS, {"order_id": order_id})
+    recipient = Recipient(name=row.name, account=row.account)
+    return recipient, tuple(Way(method=Method(way.method), account=way.account) for way in ways)

@@ -11,6 +11,7 @@ from gateway.chain.ownership import Contracts
 from gateway.chain.terms import ChainTerms
 from gateway.clock import Clock
 from gateway.desk.unmatched import DeskRules
+from gateway.payouts.evidence import ResolutionRules
 from gateway.pricing.offer import Offer
 from gateway.refunds.wallets import NO_WALLETS, Wallets
 
@@ -33,3 +34,5 @@ class WebServices:
     """What refunds are paid from."""
     contracts: Contracts = field(default_factory=Contracts)
     """Asks senders' wallets that are contracts what they signed."""
+    payouts: ResolutionRules = field(default_factory=ResolutionRules)
+    """When a person may say what became of a payment, and when it takes two."""

@@ -16,7 +16,7 @@ from gateway.desk.matters import Matters, matters_of
 from gateway.money import Money
 from gateway.orders.recipients import masked_name
 from gateway.payouts.queries import order_view
-from gateway.payouts.tracking import OrderView
+from gateway.payouts.views import OrderView
 from gateway.pricing.offer import Token
 from gateway.web import journey
 from gateway.web.pages import Pages

@@ -26,6 +26,7 @@ from gateway.web.routes import WebServices, install
 from tests.conftest import TEMPLATE
 from tests.factories import FACTORIES, know_assets
 from tests.integration.desk.office import LATE, RULES, Office, offer, stock
+from tests.integration.payouts.people import Bureau
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
@@ -47,32 +48,34 @@ WIDER = "() => document.documentElement.scrollWidth - document.documentElement.c
 
 @dataclass(frozen=True)
 class Console:
-    """A served console, and an order that was paid twice."""
+    """A served console, an order that was paid twice, and an attempt of unknown end."""
 
     url: str
     order_id: str
+    attempt_id: str
 
 
-async def prepare(url: str) -> str:
+async def prepare(url: str) -> tuple[str, str]:
     engine = make_engine(url)
     await know_assets(engine)
     await stock(engine)
     async with transaction(engine) as connection:
         kept = Passwords().hashed(PASSWORD)
         await add_operator(connection, name="amina", password_hash=kept, now=LATE)
+    attempt_id = await Bureau(engine, now=LATE).attempt()
     office = Office(engine, offer())
     order = await office.order()
     await office.pay(order)
     await office.pay(order, units=4_000_000)
     await engine.dispose()
-    return order.order_id
+    return order.order_id, attempt_id
 
 
 @pytest.fixture(scope="module")
 def console(postgres: Server) -> Iterator[Console]:
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE console TEMPLATE {TEMPLATE}")
-    order_ids: list[str] = []
+    made: list[tuple[str, str]] = []
     engine = make_engine(postgres.url_for("console"))
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -82,7 +85,7 @@ def console(postgres: Server) -> Iterator[Console]:
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", ws="none"))
 
     async def serve() -> None:
-        order_ids.append(await prepare(postgres.url_for("console")))
+        made.append(await prepare(postgres.url_for("console")))
         await server.serve(sockets=[listener])
         await engine.dispose()
 
@@ -92,7 +95,8 @@ def console(postgres: Server) -> Iterator[Console]:
     while not server.started:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    yield Console(url=url, order_id=order_ids[0])
+    [(order_id, attempt_id)] = made
+    yield Console(url=url, order_id=order_id, attempt_id=attempt_id)
     server.should_exit = True
     thread.join(UP_WITHIN_S)
 
@@ -176,6 +180,39 @@ def test_an_operator_signs_in_resolves_money_and_signs_out(page: Page, console: 
     page.get_by_role("button", name="Sign out").click()
     page.goto(f"{console.url}/console")
     expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
+
+
+def test_an_operator_says_what_became_of_a_payment(page: Page, console: Console, tmp_path: Path) -> None:
+    sign_in(page)
+    page.get_by_role("link", name="Payouts whose end nobody knows: 1").click()
+    check_page(page)
+    page.get_by_role("link", name="Look at it").click()
+    expect(page.locator("main")).to_contain_text(console.attempt_id)
+    for summary in page.locator("summary").all():
+        summary.click()
+    check_page(page)
+    letter = tmp_path / "letter.pdf"
+    letter.write_bytes(b"%PDF-1.7 a page")
+    page.get_by_label("File, of at most 5 MB").set_input_files(letter)
+    page.get_by_label("What it shows").fill("the provider's letter")
+    page.get_by_role("button", name="Keep it").click()
+    expect(page.get_by_role("link", name="letter.pdf")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="letter.pdf").click()
+    assert download.value.path().read_bytes() == letter.read_bytes()
+    page.get_by_role("link", name="Say what became of it").click()
+    page.get_by_label("What became of it").select_option("paid")
+    page.get_by_label("What the provider said").fill("SG632NMUAB Completed\nKES 1,249.00 to …78")
+    page.get_by_label("Where it was seen").fill("portal, statement of 22 November, line 14")
+    page.get_by_label("When it was seen, in UTC").fill("2026-11-22T13:00")
+    page.get_by_label("The provider's reference of the payment").fill("SG632NMUAB")
+    page.get_by_label("Amount delivered").fill("1249.00")
+    decide(page, button="This is what became of it")
+    page.goto(f"{console.url}/console/payouts?which=proposed")
+    expect(page.locator("main")).to_contain_text("Evidence by")
+    page.goto(f"{console.url}/console/payouts/{console.attempt_id}")
+    expect(page.get_by_role("link", name="Withdraw it")).to_be_visible()
+    check_page(page)
 
 
 def test_another_sites_form_can_not_decide_for_who_is_signed_in(page: Page, console: Console) -> None:

@@ -38,6 +38,12 @@ class Input:
     options: Mapping[str, str] | None = None
     """Values to choose from and their words; None: any text."""
     required: bool = True
+    most: int = 500
+    """Characters of a text."""
+    lines: int = 1
+    """How many of it show at once."""
+    kind: str = "text"
+    """As HTML has it: "text", "datetime-local"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,8 @@ from gateway.refunds.addresses import Confirmation, Source, confirm_address
 from gateway.refunds.order import Of, RefundWish, order_refund
 from gateway.web.console.decide import Decision, Deed, Facts, Input
 from gateway.web.console.looks import look_at_coin, look_at_log, look_at_order, look_at_place, parts
+from gateway.web.console.payout_decisions import PAYOUT_DECISIONS
+from gateway.web.console.payout_looks import look_at_held
 from gateway.web.services import WebServices
 
 _NUMBER = re.compile(r"[0-9]{1,18}")
@@ -218,7 +220,7 @@ DECISIONS: Mapping[str, Decision] = {
         title="Release a held order",
         effect="It is paid out at the price that it was made at. That fits only if all the money is there and came in time.",
         button="Release the order",
-        look=look_at_order,
+        look=look_at_held,
         carry_out=_release,
     ),
     "requote": Decision(
@@ -290,5 +292,6 @@ DECISIONS: Mapping[str, Decision] = {
         look=look_at_coin,
         carry_out=_take_back,
     ),
+    **PAYOUT_DECISIONS,
 }
 """By the last but one part of its address."""

@@ -23,11 +23,13 @@ from gateway.operators.sessions import (
     sign_in,
     sign_out,
 )
-from gateway.web.guards import read_form
+from gateway.web.guards import read_form, read_upload
 from gateway.web.pages import Pages
 from gateway.web.services import WebServices
 
 HOME, SIGN_IN = "/console", "/console/sign-in"
+FORM_MOST = 65_536
+"""Bytes of a form: a reason and a provider's own words, in any script."""
 HEADERS = {
     # No script at all; and our own pages' posts say where they come from, which elsewhere nobody needs to know.
     "Content-Security-Policy": (
@@ -91,6 +93,16 @@ class Door:
             raise FormNotYours
         return fields
 
+    async def uploaded(
+        self, request: Request, session: Session, *, most: int
+    ) -> tuple[dict[str, str], tuple[str, bytes] | None]:
+        """The same of a form with a file of at most `most` bytes: its fields, and the file's name and content."""
+        form = await read_upload(request, public_url=self.services.public_url, most=most + FORM_MOST)
+        fields = _clean(request, form[0])
+        if not session.made_form(fields.get("form_token", "")):
+            raise FormNotYours
+        return fields, form[1]
+
     async def show(self, request: Request) -> Response:
         """The sign-in form. Who followed a link from elsewhere is taken for a stranger at first: the cookie stays home."""
         if await self._session(request) is not None:
@@ -148,8 +160,11 @@ class Door:
             return await find_session(connection, token=token, now=self.services.clock())
 
     async def _form(self, request: Request) -> dict[str, str]:
-        fields = await read_form(request, public_url=self.services.public_url)
-        # Our pages send their origin, so "null" is somebody else's frame.
-        if request.headers.get("origin") == "null" or any("\0" in value for value in fields.values()):
-            raise HTTPException(HTTPStatus.FORBIDDEN)
-        return fields
+        return _clean(request, await read_form(request, public_url=self.services.public_url, most=FORM_MOST))
+
+
+def _clean(request: Request, fields: dict[str, str]) -> dict[str, str]:
+    # Our pages send their origin, so "null" is somebody else's frame.
+    if request.headers.get("origin") == "null" or any("\0" in value for value in fields.values()):
+        raise HTTPException(HTTPStatus.FORBIDDEN)
+    return fields

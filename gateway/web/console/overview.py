@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,9 +16,12 @@ from gateway.db.session import transaction
 from gateway.money import Asset, Money
 from gateway.operators.incidents import IncidentView, list_open_incidents
 from gateway.operators.sessions import Session
+from gateway.payouts.attention import count_waiting
+from gateway.payouts.evidence import ResolutionRules
 from gateway.web.console.door import Door
 
 INCIDENTS_SHOWN = 5
+PAYOUTS = "/console/payouts"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +41,17 @@ class Counts:
     strays: int
     stuck: int
     unallocated: tuple[Money, ...]
+    overdue: int = 0
+    """Payouts that take longer than their rail does."""
+    proposed: int = 0
+    """Proposals that wait for a second person."""
+    owed: int = 0
+    """Payouts in part, of which the rest is owed."""
 
 
 # Each through an index of what is open.
 _COUNTS = text("""
-SELECT (SELECT count(*) FROM orders WHERE state IN ('held', 'uncertain', 'refunding') AND state = 'held') AS held,
-    (SELECT count(*) FROM orders WHERE state IN ('held', 'uncertain', 'refunding') AND state = 'uncertain') AS uncertain,
-    (SELECT count(*) FROM strays WHERE asset IS NULL AND closed_at IS NULL) AS strays,
+SELECT (SELECT count(*) FROM strays WHERE asset IS NULL AND closed_at IS NULL) AS strays,
     (SELECT count(*) FROM chain_transactions WHERE due_at IS NOT NULL AND stuck_at IS NOT NULL) AS stuck
 """)
 _UNALLOCATED = text("""
@@ -64,7 +72,7 @@ class Overview:
         async with transaction(services.engine) as connection:
             health = await read_health(connection, chains=services.chains, now=services.clock())
             incidents = await list_open_incidents(connection, most=INCIDENTS_SHOWN)
-            counts = await read_counts(connection)
+            counts = await read_counts(connection, rules=services.payouts, now=services.clock())
         return self.door.answer(
             "overview.html",
             session=session,
@@ -76,11 +84,21 @@ class Overview:
         )
 
 
-async def read_counts(connection: AsyncConnection) -> Counts:
+async def read_counts(connection: AsyncConnection, *, rules: ResolutionRules, now: datetime) -> Counts:
     """What waits, counted."""
+    payouts = await count_waiting(connection, rules=rules, now=now)
     row = (await connection.execute(_COUNTS)).one()
     money = [Money(int(one.units), Asset(one.asset, one.decimals)) for one in await connection.execute(_UNALLOCATED)]
-    return Counts(held=row.held, uncertain=row.uncertain, strays=row.strays, stuck=row.stuck, unallocated=tuple(money))
+    return Counts(
+        held=payouts.held,
+        uncertain=payouts.unknown,
+        overdue=payouts.overdue,
+        proposed=payouts.proposed,
+        owed=payouts.owed,
+        strays=row.strays,
+        stuck=row.stuck,
+        unallocated=tuple(money),
+    )
 
 
 def tasks_of(health: Health, incidents: Sequence[IncidentView], counts: Counts) -> Iterator[Task]:
@@ -88,8 +106,7 @@ def tasks_of(health: Health, incidents: Sequence[IncidentView], counts: Counts) 
     for chain in sorted(health.chains, key=lambda one: list(Readiness).index(one.readiness), reverse=True):
         if chain.problem is not None:
             yield Task(sentence=chain.problem, address=f"#chain-{chain.chain_id}")
-    if counts.uncertain:
-        yield Task(sentence=f"Payouts whose end nobody knows: {counts.uncertain}", address="/console/incidents")
+    yield from _payout_tasks(counts)
     if counts.stuck:
         yield Task(sentence=f"Transactions of ours that are stuck: {counts.stuck}", address="/console/incidents")
     if incidents:
@@ -98,6 +115,19 @@ def tasks_of(health: Health, incidents: Sequence[IncidentView], counts: Counts) 
     for asset in health.frozen:
         yield Task(sentence=f"{asset} is frozen", address=f"/console/decide/lift-freeze/{asset}")
     if counts.held:
-        yield Task(sentence=f"Held orders: {counts.held}", address="/console/deposits")
+        yield Task(sentence=f"Held orders: {counts.held}", address=f"{PAYOUTS}#held")
     if counts.unallocated or counts.strays:
         yield Task(sentence="Money that fits no order", address="/console/deposits")
+
+
+def _payout_tasks(counts: Counts) -> Iterator[Task]:
+    if counts.uncertain:
+        yield Task(sentence=f"Payouts whose end nobody knows: {counts.uncertain}", address=f"{PAYOUTS}?which=unknown")
+    if counts.proposed:
+        yield Task(
+            sentence=f"Evidence that waits for a second person: {counts.proposed}", address=f"{PAYOUTS}?which=proposed"
+        )
+    if counts.overdue:
+        yield Task(sentence=f"Payouts that take too long: {counts.overdue}", address=f"{PAYOUTS}?which=overdue")
+    if counts.owed:
+        yield Task(sentence=f"Payouts in part, the rest is owed: {counts.owed}", address=f"{PAYOUTS}?which=owed")

@@ -30,9 +30,10 @@ from gateway.offramp import Callback, CallbackRequest, ForgedCallback, Method, O
 from gateway.partners.clients import add_partner
 from gateway.partners.tokens import TokenIssuer, TokenVerifier, new_key_pem
 from gateway.payouts.addresses import CallbackAddresses
+from gateway.payouts.evidence import ResolutionRules
 from gateway.payouts.rails import Rails
 from gateway.pricing.models import RateObservation
-from gateway.pricing.offer import Offer, PricingRules, Terms, Token
+from gateway.pricing.offer import Economy, Offer, PricingRules, Terms, Token
 from gateway.refunds.wallets import NO_WALLETS
 from tests.factories import FACTORIES, KES, NOW, USDC, USDT, FakeRail
 
@@ -57,6 +58,7 @@ OFFER = Offer(
             least=Money.parse("10", KES),
             most=Money.parse("250000", KES),
             step=STEP,
+            economy=Economy(every=timedelta(hours=1), fee=Money.parse("10", KES)),
         )
     },
     rules=PricingRules(max_age=timedelta(hours=2), max_spread_bps=100, min_sources=2, quote_ttl=TTL),
@@ -121,6 +123,8 @@ class Desk:
             wallets=NO_WALLETS,
             desk=DeskRules(),
             contracts=Contracts(),
+            inbox=self.engine,
+            resolutions=ResolutionRules(),
             clock=lambda: self.now,
         )
         self.app = make_app(self.gateway)
@@ -185,7 +189,7 @@ class Desk:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
         engine = make_engine(f"postgresql://nobody@127.0.0.1:{port}/nowhere")
-        transport = httpx.ASGITransport(app=make_app(replace(self.gateway, engine=engine)))
+        transport = httpx.ASGITransport(app=make_app(replace(self.gateway, engine=engine, inbox=engine)))
         async with httpx.AsyncClient(transport=transport, base_url=URL) as client:
             yield client
         await engine.dispose()

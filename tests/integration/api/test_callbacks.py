@@ -102,7 +102,7 @@ async def test_news_of_an_unknown_attempt_are_kept_and_change_nothing(desk: Desk
     while await handle_callbacks(desk.engine, rails=desk.gateway.rails, clock=desk.gateway.clock):
         pass
     (row,) = await stored(desk, "att_nobody")
-    assert row.result == "rang"
+    assert row.result == "callback_for_unknown_attempt"
     assert (await desk.run("SELECT count(*) FROM attempts"))[0][0] == 0
 
 

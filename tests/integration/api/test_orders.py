@@ -52,7 +52,14 @@ async def test_an_order_says_where_to_send_what_until_when(desk: Desk, partner: 
         "receive": {"country": "KE", "currency": "KES", "method": "mobile_money", "amount": "1249.00"},
         "received": {"asset": "USDC", "amount": "0.000000"},
         "unallocated": {"asset": "USDC", "amount": "0.000000"},
-        "recipient": {"name": "Wanjiku Kamau", "account": "••••••••••678"},
+        "owed": None,
+        "speed": "standard",
+        "drop_at": None,
+        "recipient": {
+            "name": "Wanjiku Kamau",
+            "account": "••••••••••678",
+            "ways": [{"rank": 0, "method": "mobile_money", "account": "••••••••••678", "given_later": False}],
+        },
         "deposit": {
             "chain": "dev",
             "chain_id": 31337,
@@ -63,6 +70,7 @@ async def test_an_order_says_where_to_send_what_until_when(desk: Desk, partner: 
             "expires_at": "2026-11-22T12:15:00Z",
         },
         "deposits": [],
+        "attempts": [],
         "rail": None,
         "rail_receipt": None,
         "tracking_url": f"{URL}/t/{row.tracking_token}",

@@ -40,7 +40,26 @@ async def test_a_quote_for_what_is_sent_says_every_part_of_the_price(desk: Desk,
             {"kind": "rounding", "currency": "KES", "amount": "0.08"},
         ],
         "total_cost_percent": "3.33",
+        "speed": "standard",
+        "next_drop_at": None,
     }
+
+
+async def test_an_economy_quote_has_its_own_fee_and_says_when_it_goes(desk: Desk, partner: Partner) -> None:
+    with desk.later(timedelta(minutes=1)):
+        made = await desk.quote(partner, sending("10") | {"speed": "economy"})
+    document = made.json()
+    assert (made.status_code, document["speed"], document["next_drop_at"]) == (201, "economy", "2026-11-22T13:00:00Z")
+    assert document["receive"]["amount"] == "1269.00"
+    assert {"kind": "service_fee", "currency": "KES", "amount": "10.00"} in document["fees"]
+    (row,) = await desk.run("SELECT speed, drop_every_s, fee_units FROM quotes WHERE id = :id", id=document["id"])
+    assert tuple(row) == ("economy", 3600, 1000)
+
+
+async def test_a_quote_without_speed_is_standard_and_another_speed_is_none(desk: Desk, partner: Partner) -> None:
+    assert (await desk.quote(partner, sending("10") | {"speed": "standard"})).json()["speed"] == "standard"
+    for speed in ("fast", "", None, 1):
+        problem(await desk.quote(partner, sending("10") | {"speed": speed}), 422, "invalid_fields", "/speed")
 
 
 async def test_a_quote_for_what_is_received_says_what_to_send(desk: Desk, partner: Partner) -> None:
@@ -182,7 +201,15 @@ async def test_a_token_is_good_for_fifteen_minutes(desk: Desk, partner: Partner)
 async def test_the_corridors_are_the_words_and_limits_of_a_quote(desk: Desk, partner: Partner) -> None:
     document = (await desk.client.get("/v1/corridors", headers=desk.headers(partner))).json()
     assert document["receive"] == [
-        {"country": "KE", "currency": "KES", "method": "mobile_money", "min": "10.00", "max": "250000.00", "step": "1.00"}
+        {
+            "country": "KE",
+            "currency": "KES",
+            "method": "mobile_money",
+            "min": "10.00",
+            "max": "250000.00",
+            "step": "1.00",
+            "economy": {"fee": "10.00", "every_s": 3600, "next_drop_at": "2026-11-22T12:00:00Z"},
+        }
     ]
     assert document["send"][0] == {
         "chain": "dev",

@@ -209,6 +209,7 @@ async def test_the_document_describes_what_partners_call_and_nothing_else(docume
         "/v1/orders": {"post"},
         "/v1/orders/{order_id}": {"get"},
         "/v1/orders/{order_id}/refund": {"post"},
+        "/v1/orders/{order_id}/redirect": {"post"},
         "/v1/orders/{order_id}/requote": {"get"},
         "/v1/orders/{order_id}/requote/consent": {"post"},
     }
@@ -229,7 +230,7 @@ async def test_the_document_says_how_to_get_in(document: dict[str, Any]) -> None
 
 
 async def test_the_document_asks_for_a_key_with_every_order(document: dict[str, Any]) -> None:
-    for path in ("/v1/orders", "/v1/orders/{order_id}/refund"):
+    for path in ("/v1/orders", "/v1/orders/{order_id}/refund", "/v1/orders/{order_id}/redirect"):
         parameter = document["paths"][path]["post"]["parameters"][-1]
         assert (parameter["name"], parameter["in"], parameter["required"]) == ("Idempotency-Key", "header", True)
 

@@ -29,6 +29,7 @@ from gateway.payouts.dispatch import dispatch
 from gateway.payouts.queries import order_view
 from gateway.payouts.rails import Rails
 from gateway.pricing.breakdown import BelowMinimum
+from gateway.pricing.offer import Economy, Speed
 from gateway.refunds.errors import OrderNotFound
 from tests.factories import FACTORIES, NOW, USDC, USDT, FakeRail
 from tests.integration.desk.office import LATE, OTHER_CHAIN, TTL, offer
@@ -65,6 +66,16 @@ async def test_late_money_is_paid_out_at_the_new_price_and_at_no_other(office):
 
 KEY = ("KE", "KES", "mobile_money")
 USDC_10 = Money(10_000_000, USDC)
+
+
+async def test_what_was_to_wait_for_a_drop_waits_for_one_again_while_there_are_any(office):
+    currency = office.offer.corridors[*KEY].currency
+    drops = offer(economy=Economy(every=timedelta(hours=1), fee=Money(500, currency)))
+    order = await office.late(speed="economy", drop_every_s=3600)
+    assert (await office.propose(order, offer=drops)).quote.speed is Speed.ECONOMY
+    assert (await office.propose(order)).quote.speed is Speed.STANDARD
+    plain = await office.late()
+    assert (await office.propose(plain, offer=drops)).quote.speed is Speed.STANDARD
 
 
 async def test_an_underpaid_order_goes_on_with_what_arrived_all_of_it(office):

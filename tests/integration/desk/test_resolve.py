@@ -33,7 +33,7 @@ async def do(office, act, order_id, **what):
         return await act(connection, order_id=order_id, **{"operator": BY, "reason": WHY, "now": LATE} | what)
 
 
-async def hold(office, order, reason="recipient_refused"):
+async def hold(office, order, reason="rail_unavailable"):
     async with transaction(office.engine) as connection:
         move = Move(order_id=order.order_id, event=E.HOLD_PLACED, cause=f"h{reason}", data={"reason": reason})
         await advance(connection, moves=[move], now=NOW)

@@ -19,7 +19,7 @@ from gateway.money import Asset, Money
 from gateway.orders.accept import Accepted
 from gateway.orders.funding import book_deposits
 from gateway.payouts.queries import order_view
-from gateway.payouts.tracking import OrderView
+from gateway.payouts.views import OrderView
 from gateway.refunds.addresses import Confirmation, Source, confirm_address
 from gateway.refunds.order import Of, RefundWish, order_refund
 from gateway.refunds.queries import RefundDetails, find_refund

@@ -18,7 +18,8 @@ from gateway.money import Asset, Money, MoneyError, Rate
 from gateway.offramp import Method
 from gateway.orders.recipients import masked_name
 from gateway.orders.states import S
-from gateway.payouts.tracking import DepositView, Facts, OrderView, PastStep, progress
+from gateway.payouts.tracking import Facts, progress
+from gateway.payouts.views import DepositView, OrderView, PastStep
 from gateway.pricing import breakdown
 from gateway.pricing.offer import Offer, PricingRules, Terms, Token
 from gateway.pricing.quotes import BadAmount, Fee, QuoteRequest, QuoteView

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from gateway.orders.states import S
-from gateway.payouts.tracking import PastStep, PublicStatus
+from gateway.payouts.views import PastStep, PublicStatus
 from gateway.web.journey import PLACES, STAGES, stages, to_pay
 from gateway.web.pages import Pages
 from gateway.web.reader import Reader
