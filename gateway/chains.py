@@ -1,4 +1,4 @@
-"""The loops that work on chains: watch, look at the tokens, search strays, sweep, refund. Built from the settings.
+"""The loops that work on chains: watch, look at tokens, search strays, sweep, refund, reconcile. Built from the settings.
 
 The watch has connections of its own; all other work on a chain shares one set, opened when the first of it is due. Keys are
 opened by processes that work, in a thread, and never by those that serve pages.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -15,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.chain.forwarders import factory_address
 from gateway.chain.quorum import Quorum, connect_all
+from gateway.chain.signer import address_of
 from gateway.chain.submit import Submitter
 from gateway.chain.sweeper import Sweeper
 from gateway.chain.terms import ChainTerms
@@ -26,9 +28,12 @@ from gateway.chain.wire import NodeFault
 from gateway.clock import Clock
 from gateway.config import Chain, Refunds, Settings, Sweep
 from gateway.desk.strays import StraySearch
+from gateway.payouts.rails import Rails
 from gateway.refunds.send import send_refunds
 from gateway.refunds.settle import receipts_from, settle_refunds
 from gateway.refunds.wallets import Wallet, Wallets
+from gateway.treasury.chains import ChainSide
+from gateway.treasury.reconcile import reconcile_when_due
 from gateway.wiring import chain_terms, open_signer, sweep_rules
 from gateway.worker.loops import Loop
 
@@ -36,6 +41,8 @@ TOKENS_EVERY = timedelta(minutes=1)
 STRAYS_EVERY = timedelta(seconds=30)
 SWEEPS_EVERY = timedelta(seconds=5)
 REFUNDS_EVERY = timedelta(seconds=2)
+RECONCILE_LOOK = timedelta(minutes=1)
+"""How often a worker asks whether a reconciliation is due."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -87,6 +94,45 @@ def sending_loops(settings: Settings, *, engine: AsyncEngine, clock: Clock, wall
     if wallets.by_chain:
         loops.append(Loop("refunds", lambda: send_refunds(engine, wallets=wallets, now=clock()), idle=REFUNDS_EVERY))
     return loops
+
+
+async def chain_sides(
+    settings: Settings, stack: AsyncExitStack, *, engine: AsyncEngine, wallets: Wallets
+) -> list[ChainSide]:
+    """The chains as a reconciliation compares them. Their connections end with `stack`. Raises `BadKeystore`."""
+    sides = []
+    for chain in settings.chains:
+        terms = chain_terms(chain)
+        # web3 takes a second to import: in a thread, so that pages and API answer meanwhile.
+        quorum = await asyncio.to_thread(connect_all, terms)
+        stack.push_async_callback(quorum.close)
+        wallet = wallets.by_chain.get(terms.chain_id)
+        own = wallet is not None and wallet.account != wallet.treasury_account
+        sides.append(
+            ChainSide(
+                terms=terms,
+                quorum=quorum,
+                watched=Watchlist(engine),
+                wallet=wallet.address if wallet is not None and own else None,
+                keys=frozenset(address_of(path=key.keystore) for key in (chain.sweep, chain.refunds) if key is not None),
+            )
+        )
+    return sides
+
+
+def reconcile_loop(settings: Settings, *, engine: AsyncEngine, clock: Clock, rails: Rails, wallets: Wallets) -> Loop:
+    """Compares the books with the outside once in each period, whichever worker comes first."""
+
+    async def step() -> int:
+        async with AsyncExitStack() as stack:
+
+            async def sides() -> list[ChainSide]:
+                return await chain_sides(settings, stack, engine=engine, wallets=wallets)
+
+            every_s = settings.treasury.reconcile_every_s
+            return await reconcile_when_due(engine, rails=rails, chains=sides, every_s=every_s, clock=clock)
+
+    return Loop("reconcile", step, idle=RECONCILE_LOOK, wakes=False)
 
 
 def _work(chain: Chain, *, engine: AsyncEngine, clock: Clock) -> Work:

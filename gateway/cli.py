@@ -13,7 +13,20 @@ from typing import Annotated
 
 import typer
 
-from gateway.commands import chain, deposits, operator, payouts, reconcile, refunds, simulate, stuck, sweep, tokens
+from gateway.commands import (
+    chain,
+    deposits,
+    incidents,
+    operator,
+    payouts,
+    rails,
+    reconcile,
+    refunds,
+    simulate,
+    stuck,
+    sweep,
+    tokens,
+)
 from gateway.commands.place import Config, Data, database, folder_of, place_of, settings_of
 from gateway.errors import Refusal
 
@@ -24,16 +37,16 @@ app = typer.Typer(
     help="Turns stablecoins into local money on a phone, in a bank account, on a card or at the shop round the corner.",
 )
 partner = typer.Typer(no_args_is_help=True, help="Partner exchanges that use the API.")
-rails = typer.Typer(invoke_without_command=True)
 demo = typer.Typer(invoke_without_command=True)
 app.add_typer(partner, name="partner")
-app.add_typer(rails, name="rails")
 app.add_typer(demo, name="demo")
 for name, group in (
     ("chain", chain.app),
     ("deposits", deposits.app),
+    ("incidents", incidents.app),
     ("operator", operator.app),
     ("payouts", payouts.app),
+    ("rails", rails.app),
     ("refunds", refunds.app),
     ("sweep", sweep.app),
     ("tokens", tokens.app),
@@ -65,10 +78,12 @@ def _run(
     only: frozenset[str] = frozenset(),
     wait_s: float = 0,
 ) -> None:
+    from gateway.failpoints import arm_from_environment
     from gateway.logs import configure
     from gateway.main import open_gateway, run
 
     configure()
+    arm_from_environment()
     _await(config, seconds=wait_s)
     settings, folder = settings_of(config), folder_of(data)
 
@@ -98,7 +113,7 @@ def serve(config: Config = None, data: Data = None) -> None:
 def work(
     config: Config = None,
     data: Data = None,
-    only: Annotated[str, typer.Option(help="Groups of loops, with commas: chains,rates,orders,payouts.")] = "",
+    only: Annotated[str, typer.Option(help="Groups of loops, with commas: chains,keys,rates,orders,payouts,treasury.")] = "",
 ) -> None:
     """Watch the chains and move orders along. Any number of processes may do so at once."""
     groups = frozenset(name.strip() for name in only.split(",") if name.strip())
@@ -165,34 +180,6 @@ def partner_add(
         return
     typer.echo(f"client_id      {made.client_id}\nclient_secret  {made.client_secret}")
     typer.echo("The secret is not kept here and can't be shown again. Store it now.", err=True)
-
-
-@rails.callback()
-def rails_command(context: typer.Context) -> None:
-    """Rails: the payment services that adapters speak to. Without a command: lists the installed adapters."""
-    if context.invoked_subcommand is None:
-        from importlib.metadata import entry_points
-
-        for point in sorted(entry_points(group="lastmile.adapters"), key=lambda point: point.name):
-            typer.echo(f"{point.name}  {point.value}")
-
-
-@rails.command("top-up")
-def rails_top_up(
-    rail: Annotated[str, typer.Argument(help="The adapter's name in the settings.")],
-    amount: Annotated[str, typer.Argument(help='How much, as in "250000.00".')],
-    currency: Annotated[str, typer.Argument(help="ISO 4217 code of a corridor's currency.")],
-    reference: Annotated[str, typer.Option(help="The provider's reference of the transfer; it counts once.")],
-    config: Config = None,
-    data: Data = None,
-) -> None:
-    """Book money that you moved into your account at a rail."""
-    from gateway.check import top_up_rail
-
-    settings, folder = place_of(config, data)
-    with database(settings, folder) as url:
-        said = asyncio.run(top_up_rail(settings, url, rail=rail, amount=amount, currency=currency, reference=reference))
-    typer.echo(said, err=True)
 
 
 @app.command()

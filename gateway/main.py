@@ -24,7 +24,7 @@ from gateway.api.routes import install as install_api
 from gateway.api.services import ApiServices
 from gateway.chain.ownership import Contracts
 from gateway.chain.terms import ChainTerms
-from gateway.chains import sending_loops, watch_loops
+from gateway.chains import reconcile_loop, sending_loops, watch_loops
 from gateway.clock import Clock, system_clock
 from gateway.config import ConfigError, Settings, secret_file
 from gateway.db.embedded import Server, start
@@ -32,12 +32,14 @@ from gateway.db.migrate import migrate
 from gateway.db.session import make_engine, transaction
 from gateway.desk.unmatched import DeskRules
 from gateway.ledger.post import register_assets
-from gateway.orders.deadlines import expire_orders
+from gateway.orders.deadlines import keep_deadlines
 from gateway.orders.frozen import hold_frozen_orders
 from gateway.orders.funding import book_deposits
 from gateway.partners.tokens import TokenIssuer, TokenVerifier, new_key_pem
 from gateway.payouts.addresses import CallbackAddresses
+from gateway.payouts.arrivals import make_inbox_engine
 from gateway.payouts.dispatch import dispatch
+from gateway.payouts.evidence import ResolutionRules
 from gateway.payouts.inbox import handle_callbacks
 from gateway.payouts.poll import poll
 from gateway.payouts.rails import Rails
@@ -63,6 +65,7 @@ log = structlog.get_logger()
 
 CALLBACK_KEY_BYTES = 32
 DISPATCHERS = 3
+DEADLINES_EVERY = timedelta(seconds=2)
 RATES_EVERY_MOST = timedelta(minutes=15)
 
 
@@ -73,6 +76,8 @@ class Gateway:
     settings: Settings
     database_url: str
     engine: AsyncEngine
+    inbox: AsyncEngine
+    """Connections that only callbacks use."""
     rails: Rails
     offer: Offer
     chains: tuple[ChainTerms, ...]
@@ -84,6 +89,8 @@ class Gateway:
     wallets: Wallets
     desk: DeskRules
     contracts: Contracts
+    resolutions: ResolutionRules
+    """When people may settle what a rail leaves unknown, and how many it takes."""
     clock: Clock
 
 
@@ -124,6 +131,8 @@ async def open_gateway(
         stack.push_async_callback(rails.close)
         engine = make_engine(database_url)
         stack.push_async_callback(engine.dispose)
+        inbox = make_inbox_engine(database_url)
+        stack.push_async_callback(inbox.dispose)
         offer = make_offer(settings, rails)
         chains = tuple(chain_terms(chain) for chain in settings.chains)
         contracts = Contracts(chains)
@@ -135,6 +144,7 @@ async def open_gateway(
             settings=settings,
             database_url=database_url,
             engine=engine,
+            inbox=inbox,
             rails=rails,
             offer=offer,
             chains=chains,
@@ -151,6 +161,9 @@ async def open_gateway(
                 swept=frozenset(chain.chain_id for chain in settings.chains if chain.sweep is not None),
             ),
             contracts=contracts,
+            resolutions=ResolutionRules.of(
+                above=settings.payouts.two_persons_above, offer=offer, capabilities=rails.capabilities
+            ),
             clock=clock,
         )
 
@@ -170,6 +183,7 @@ def make_app(gateway: Gateway) -> FastAPI:
             desk=gateway.desk,
             wallets=gateway.wallets,
             contracts=gateway.contracts,
+            payouts=gateway.resolutions,
         ),
     )
     metrics_token = gateway.settings.server.metrics_token
@@ -187,6 +201,7 @@ def make_app(gateway: Gateway) -> FastAPI:
             clock=gateway.clock,
             wallets=gateway.wallets,
             chains=gateway.chains,
+            inbox=gateway.inbox,
             metrics_token=metrics_token.get_secret_value() if metrics_token else None,
         ),
     )
@@ -194,8 +209,9 @@ def make_app(gateway: Gateway) -> FastAPI:
 
 
 def make_worker(gateway: Gateway, *, only: frozenset[str] = frozenset()) -> Worker:
-    """The loops: all of them, or the groups named: chains, keys, rates, orders, payouts."""
+    """The loops: all of them, or the groups named: chains, keys, rates, orders, payouts, treasury."""
     engine, rails, clock = gateway.engine, gateway.rails, gateway.clock
+    drops = gateway.offer.drops()
     groups: dict[str, list[Loop]] = {
         "chains": watch_loops(gateway.settings, engine=engine, clock=clock, wallets=gateway.wallets),
         "keys": sending_loops(gateway.settings, engine=engine, clock=clock, wallets=gateway.wallets),
@@ -203,13 +219,19 @@ def make_worker(gateway: Gateway, *, only: frozenset[str] = frozenset()) -> Work
         "orders": [
             Loop("deposits", lambda: book_deposits(engine, least=gateway.desk.least, now=clock())),
             Loop("frozen", lambda: hold_frozen_orders(engine, now=clock())),
-            Loop("deadlines", lambda: expire_orders(engine, now=clock())),
+            Loop("deadlines", lambda: keep_deadlines(engine, now=clock()), idle=DEADLINES_EVERY, wakes=False),
         ],
         "payouts": [
             # Several, so that one slow rail doesn't keep the others' orders waiting for their next set.
-            *(Loop(f"dispatch:{n}", lambda: dispatch(engine, rails=rails, clock=clock)) for n in range(DISPATCHERS)),
+            *(
+                Loop(f"dispatch:{n}", lambda: dispatch(engine, rails=rails, clock=clock, drops=drops))
+                for n in range(DISPATCHERS)
+            ),
             Loop("poll", lambda: poll(engine, rails=rails, clock=clock)),
             Loop("callbacks", lambda: handle_callbacks(engine, rails=rails, clock=clock)),
+        ],
+        "treasury": [
+            reconcile_loop(gateway.settings, engine=engine, clock=clock, rails=rails, wallets=gateway.wallets),
         ],
     }
     if unknown := only - groups.keys():

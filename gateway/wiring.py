@@ -16,12 +16,13 @@ from gateway.chain.sweeper import SweepRules
 from gateway.chain.terms import ChainTerms, Checkpoint, Depth, FinalizedTag
 from gateway.clock import Clock
 from gateway.config import Chain, ConfigError, KeyFile, Settings
+from gateway.config.settings import Corridor as CorridorSettings
 from gateway.money import Money
 from gateway.offramp import AdapterContext, AdapterFactory, BadSettings, Corridor
 from gateway.payouts.addresses import CallbackAddresses, Callee
 from gateway.payouts.rails import Rails
 from gateway.pricing.kinds import SourceSettings, make_source
-from gateway.pricing.offer import Offer, PricingRules, Terms, Token
+from gateway.pricing.offer import Economy, Offer, PricingRules, Terms, Token
 from gateway.pricing.sources import RateSource
 from gateway.refunds.wallets import Coin, Wallet, Wallets
 
@@ -91,6 +92,7 @@ def make_offer(settings: Settings, rails: Rails) -> Offer:
                 method=method,
                 spread_bps=corridor.spread_bps,
                 fee=corridor.fee,
+                economy=_economy(corridor),
                 **_limits(corridor.least, corridor.most, fitting),
             )
     if problems:
@@ -102,6 +104,12 @@ def make_offer(settings: Settings, rails: Rails) -> Offer:
         quote_ttl=timedelta(seconds=settings.pricing.quote_ttl_s),
     )
     return Offer(tokens=tokens, corridors=corridors, rules=rules)
+
+
+def _economy(corridor: CorridorSettings) -> Economy | None:
+    if corridor.economy is None or corridor.economy_fee is None:
+        return None
+    return Economy(every=timedelta(seconds=corridor.economy.every_s), fee=corridor.economy_fee)
 
 
 def _limits(least: Money, most: Money, rails: Iterable[Corridor]) -> dict[str, Money]:

@@ -133,7 +133,7 @@ def _stop_when_told() -> threading.Event:
 
 
 def _open_float(world: World) -> None:
-    """Give the operator an opening balance at M-Pesa and in the refund wallet; the references make them count once."""
+    """Give the operator opening balances at M-Pesa and in their wallets; the references make them count once."""
     import asyncio
 
     import psycopg
@@ -151,7 +151,7 @@ def _open_float(world: World) -> None:
 
     tx_hash = world.chain.transfer(to=REFUNDS.address, units=OPENING_WALLET)
     settings = load(path=world.folder / "lastmile.toml", environment={})
-    asyncio.run(_book_wallet(world, settings, reference=tx_hash))
+    asyncio.run(_book_wallets(world, settings, reference=tx_hash))
     asyncio.run(
         top_up_rail(
             settings, world.postgres.url, rail="mpesa", amount=OPENING_FLOAT, currency="KES", reference="opening balance"
@@ -159,21 +159,29 @@ def _open_float(world: World) -> None:
     )
 
 
-async def _book_wallet(world: World, settings: Settings, *, reference: str) -> None:
+async def _book_wallets(world: World, settings: Settings, *, reference: str) -> None:
     from gateway.clock import system_clock
     from gateway.db.session import make_engine, transaction
+    from gateway.demo.keys import GAS, REFUNDS
     from gateway.demo.world import OPENING_WALLET
+    from gateway.devchain.rpc import Rpc
     from gateway.ledger.post import Entry, Transfer, post, register_assets
     from gateway.money import Money
 
     (chain,) = settings.chains
-    money = Money(OPENING_WALLET, chain.asset(token=chain.tokens[0]))
-    entry = Entry(f"top_up:wallet:{reference}", "top_up", (Transfer(f"wallet:{chain.chain_id}", "capital", money),))
+    coins = Money(OPENING_WALLET, chain.asset(token=chain.tokens[0]))
+    with Rpc(world.chain.rpc_url) as rpc:
+        held = sum(int(rpc("eth_getBalance", key.address, "latest"), 16) for key in (GAS, REFUNDS))
+    gas = Money(held, chain.native_asset)
+    entries = [
+        Entry(f"top_up:wallet:{reference}", "top_up", (Transfer(f"wallet:{chain.chain_id}", "capital", coins),)),
+        Entry(f"top_up:gas:{chain.chain_id}", "top_up", (Transfer(f"gas:{chain.chain_id}", "capital", gas),)),
+    ]
     engine = make_engine(world.postgres.url)
     try:
         async with transaction(engine) as connection:
-            await register_assets(connection, assets=[money.asset])
-            await post(connection, entries=[entry], now=system_clock())
+            await register_assets(connection, assets=[coins.asset, gas.asset])
+            await post(connection, entries=entries, now=system_clock())
     finally:
         await engine.dispose()
 
