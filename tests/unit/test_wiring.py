@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,16 @@ def test_the_offer_stays_within_what_the_rails_can():
     offer = make_offer(settings(corridors__0__min="5.50", corridors__0__max="999999999.99"), Rails({"fake": FakeRail()}))
     terms = offer.corridors["KE", "KES", Method.MOBILE_MONEY]
     assert (terms.least, terms.most, terms.step) == (Money(1_000, KES), Money(25_000_000, KES), Money(100, KES))
+
+
+def test_a_corridors_economy_is_its_own_lane_with_its_own_fee():
+    rails = Rails({"fake": FakeRail()})
+    assert make_offer(settings(), rails).drops() == {}
+    offer = make_offer(settings(corridors__0__economy={"every_s": 900, "fee": "5"}), rails)
+    assert offer.drops() == {"KE/KES/mobile_money/economy": timedelta(minutes=15)}
+    terms = offer.corridors["KE", "KES", Method.MOBILE_MONEY]
+    assert terms.at_drops.fee == Money(500, KES)
+    assert terms.fee != Money(500, KES)
 
 
 def test_a_source_of_an_unknown_kind_is_refused():
