@@ -1,0 +1,143 @@
+"""What stands in the database, read beside the product, on a connection of its own, while nothing else runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg.rows import namedtuple_row
+
+WORK_LEFT = """
+SELECT count(*) FROM orders WHERE state IN ('awaiting_deposit', 'confirming', 'funded', 'paying')
+"""
+
+
+class AttemptRow(NamedTuple):
+    """An attempt as it is committed now."""
+
+    id: str
+    order_id: str
+    adapter: str
+    outcome: str
+    units: int
+    open: bool
+    due_at: datetime | None
+    lease_until: datetime | None
+
+
+class OrderRow(NamedTuple):
+    """An order as it is committed now."""
+
+    id: str
+    state: str
+    version: int
+    due_at: datetime | None
+
+
+class Eye:
+    """Reads. Every statement sees what is committed by then."""
+
+    def __init__(self, url: str) -> None:
+        self.connection: psycopg.Connection[Any] = psycopg.connect(url, autocommit=True, row_factory=namedtuple_row)
+        self._outbox = self._journal = 0
+        self._last = (0, 0)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()
+
+    def attempt(self, attempt_id: str) -> AttemptRow | None:
+        """One attempt."""
+        row = self._rows(f"{_ATTEMPTS} WHERE id = %s", attempt_id)
+        return AttemptRow(*row[0]) if row else None
+
+    def attempts(self, order_ids: Sequence[str]) -> list[AttemptRow]:
+        """All attempts of these orders."""
+        return [AttemptRow(*row) for row in self._rows(f"{_ATTEMPTS} WHERE order_id = ANY(%s) ORDER BY id", list(order_ids))]
+
+    def orders(self, order_ids: Sequence[str]) -> list[OrderRow]:
+        """These orders."""
+        rows = self._rows("SELECT id, state, version, due_at FROM orders WHERE id = ANY(%s) ORDER BY id", list(order_ids))
+        return [OrderRow(*row) for row in rows]
+
+    def all_states(self) -> dict[str, str]:
+        """Every order's state."""
+        return dict(self._rows("SELECT id, state FROM orders"))
+
+    def undecided(self) -> list[tuple[str, str]]:
+        """Attempts of which nobody knows what became of them, with their orders: a person's matter."""
+        rows = self._rows("SELECT order_id, id FROM attempts WHERE closed_at IS NULL ORDER BY id")
+        return [(row.order_id, row.id) for row in rows]
+
+    def news(self) -> bool:
+        """Whether any order took a step, or anything was posted, since both were asked last."""
+        row = self._rows("SELECT o.last_value AS o, j.last_value AS j FROM outbox_id_seq AS o, journal_id_seq AS j")[0]
+        last, self._last = self._last, (row.o, row.j)
+        return last != self._last
+
+    def moved_orders(self) -> list[str]:
+        """The orders that took a step since this was asked last, each once."""
+        rows = self._rows("SELECT id, order_id FROM outbox WHERE id > %s ORDER BY id", self._outbox)
+        if rows:
+            self._outbox = rows[-1].id
+        return list(dict.fromkeys(row.order_id for row in rows))
+
+    def events(self, order_ids: Sequence[str]) -> list[Any]:
+        """All steps of these orders, each order's in its sequence."""
+        return self._rows(
+            "SELECT order_id, version, event, from_state, to_state, cause, data FROM order_events"
+            " WHERE order_id = ANY(%s) ORDER BY order_id, version",
+            list(order_ids),
+        )
+
+    def new_postings(self) -> list[Any]:
+        """What was posted since this was asked last."""
+        rows = self._rows(
+            "SELECT j.id, j.cause, j.template, j.order_id, p.source, p.destination, p.asset, p.units"
+            " FROM journal AS j JOIN postings AS p ON p.journal_id = j.id WHERE j.id > %s ORDER BY j.id, p.line",
+            self._journal,
+        )
+        if rows:
+            self._journal = rows[-1].id
+        return rows
+
+    def balances(self) -> dict[tuple[str, str], int]:
+        """Every account that isn't empty, from the postings."""
+        rows = self._rows(
+            "SELECT account, asset, sum(units)::numeric AS units FROM ("
+            "SELECT destination AS account, asset, units FROM postings UNION ALL SELECT source, asset, -units FROM postings"
+            ") AS p GROUP BY account, asset HAVING sum(units) <> 0"
+        )
+        return {(row.account, row.asset): int(row.units) for row in rows}
+
+    def kept_balances(self) -> dict[tuple[str, str], int]:
+        """The balances that the database keeps by itself."""
+        rows = self._rows("SELECT account, asset, units FROM balances WHERE units <> 0")
+        return {(row.account, row.asset): int(row.units) for row in rows}
+
+    def next_due(self) -> datetime | None:
+        """When the next row is due."""
+        rows = self._rows(
+            "SELECT least((SELECT min(due_at) FROM orders WHERE due_at IS NOT NULL),"
+            " (SELECT min(due_at) FROM attempts WHERE due_at IS NOT NULL)) AS due"
+        )
+        due: datetime | None = rows[0].due
+        return due
+
+    def analyze(self) -> None:
+        """Let the planner know how much there is by now; nothing else does it here."""
+        self.connection.execute("ANALYZE")
+
+    def one(self, statement: str) -> Any:
+        """The single value of a statement."""
+        return self._rows(statement)[0][0]
+
+    def _rows(self, statement: str, *values: object) -> list[Any]:
+        return self.connection.execute(statement.encode(), values or None).fetchall()
+
+
+_ATTEMPTS = (
+    "SELECT id, order_id, adapter, outcome, deliver_units::bigint, closed_at IS NULL, due_at, lease_until FROM attempts"
+)

@@ -1,0 +1,212 @@
+"""Orders as customers make them, and what their senders then really send."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import psycopg
+
+from gateway.chain.forwarders import factory_address, forwarder_address, salt_of
+from gateway.ids import new_id
+from gateway.money import Asset
+from gateway.offramp import Method
+from gateway.simulation.chain import CHAIN_ID, TREASURY, USDC
+from gateway.simulation.faults import Dice
+from gateway.simulation.rails import KES, TZS, UGX
+
+QUOTE_TTL = timedelta(minutes=15)
+DROP_EVERY_S = 900
+DROPS = {"KE/KES/bank/economy": timedelta(seconds=DROP_EVERY_S)}
+"""How long the slots of economy lanes are."""
+RATE_DEN = 1_000_000
+LEAST_UNITS = 1_000
+"""Below that a deposit is dust."""
+FACTORY = factory_address(treasury=TREASURY)
+
+
+class Lane(NamedTuple):
+    """Where some of the orders go."""
+
+    weight: int
+    country: str
+    method: Method
+    asset: Asset
+    mid_num: int
+    """What one unit of USDC is worth in units of the asset: mid_num / 1,000,000."""
+    economy: bool = False
+
+
+LANES = (
+    Lane(40, "KE", Method.MOBILE_MONEY, KES, 12_920),
+    Lane(20, "UG", Method.MOBILE_MONEY, UGX, 3_700),
+    Lane(15, "TZ", Method.MOBILE_MONEY, TZS, 265_000),
+    Lane(15, "KE", Method.BANK, KES, 12_920),
+    Lane(10, "KE", Method.BANK, KES, 12_920, economy=True),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deal:
+    """What an order promises, as its quote has it. Units of USDC and of the lane's asset."""
+
+    order_id: str
+    address: str
+    send: int
+    asset: str
+    mid: int
+    margin: int
+    fee: int
+    rounding: int
+    receive: int
+    expires_at: datetime
+    lane: Lane
+
+
+class Transfer(NamedTuple):
+    """What a sender will do: so many seconds from now."""
+
+    delay_s: int
+    address: str
+    units: int
+
+
+@dataclass
+class Market:
+    """Makes orders in sets."""
+
+    dice: Dice
+    database: psycopg.Connection[Any]
+    deals: dict[str, Deal] = field(default_factory=dict)
+    by_address: dict[str, Deal] = field(default_factory=dict)
+
+    def make(self, number: int, *, now: datetime) -> list[Deal]:
+        """That many orders at once, as `accept_quote` would make them one by one."""
+        deals = [self._deal(now) for _ in range(number)]
+        rows = [self._rows(deal, now) for deal in deals]
+        with self.database.transaction(), self.database.cursor() as cursor:
+            for table in rows[0]:
+                columns = ", ".join(rows[0][table])
+                places = ", ".join(["%s"] * len(rows[0][table]))
+                statement = f"INSERT INTO {table} ({columns}) VALUES ({places})"  # noqa: S608 - our own names
+                cursor.executemany(statement.encode(), [tuple(row[table].values()) for row in rows])
+            self._ways(cursor, deals)
+        for deal in deals:
+            self.add(deal)
+        return deals
+
+    def add(self, deal: Deal) -> None:
+        """An order is known from now on."""
+        self.deals[deal.order_id] = self.by_address[deal.address] = deal
+
+    def payments(self, deal: Deal) -> list[Transfer]:
+        """What the order's sender does: mostly exactly what the quote asks for."""
+        due, dice = deal.send, self.dice
+        soon = dice.between(1, 240)
+        kind = dice.first(
+            "deposit_missing",
+            "deposit_late",
+            "deposit_short",
+            "deposit_in_parts",
+            "deposit_over",
+            "deposit_twice",
+            "deposit_dust",
+        )
+        parts: Sequence[tuple[int, int]] = {
+            "deposit_missing": (),
+            "deposit_late": ((soon + 900, due),),
+            "deposit_short": ((soon, due * dice.between(10, 99) // 100),),
+            "deposit_in_parts": ((soon, due // 3), (soon + dice.between(0, 300), due - due // 3)),
+            "deposit_over": ((soon, due + dice.between(1, due)),),
+            "deposit_twice": ((soon, due), (soon + dice.between(0, 4000), due)),
+            "deposit_dust": ((soon, LEAST_UNITS - 1), (soon + 30, due)),
+        }.get(kind or "", ((soon, due),))
+        return [Transfer(delay_s, deal.address, units) for delay_s, units in parts]
+
+    def _deal(self, now: datetime) -> Deal:
+        lane = self.dice.random.choices(LANES, weights=[lane.weight for lane in LANES])[0]
+        send = self.dice.between(5_000_000, 200_000_000)
+        mid = send * lane.mid_num // RATE_DEN
+        whole = 10**lane.asset.decimals
+        margin = mid // 100
+        fee = 10 * whole
+        receive = (mid - margin - fee) // whole * whole
+        order_id = new_id("ord", now=now)
+        return Deal(
+            order_id=order_id,
+            address=forwarder_address(factory=FACTORY, salt=salt_of(order_id)).lower(),
+            send=send,
+            asset=lane.asset.code,
+            mid=mid,
+            margin=margin,
+            fee=fee,
+            rounding=mid - margin - fee - receive,
+            receive=receive,
+            expires_at=now + QUOTE_TTL,
+            lane=lane,
+        )
+
+    def _rows(self, deal: Deal, now: datetime) -> dict[str, dict[str, object]]:
+        quote_id = new_id("quo", now=now)
+        quote: dict[str, object] = {
+            "id": quote_id,
+            "created_at": now,
+            "expires_at": deal.expires_at,
+            "chain_id": CHAIN_ID,
+            "send_asset": USDC.code,
+            "send_units": deal.send,
+            "receive_asset": deal.asset,
+            "receive_units": deal.receive,
+            "country": deal.lane.country,
+            "method": deal.lane.method,
+            "mid_num": deal.lane.mid_num,
+            "mid_den": RATE_DEN,
+            "applied_num": deal.lane.mid_num * 99,
+            "applied_den": RATE_DEN * 100,
+            "mid_as_of": now,
+            "sources": json.dumps(["simulated"]),
+            "mid_units": deal.mid,
+            "margin_units": deal.margin,
+            "fee_units": deal.fee,
+            "rounding_units": deal.rounding,
+            "speed": "economy" if deal.lane.economy else "standard",
+            "drop_every_s": DROP_EVERY_S if deal.lane.economy else None,
+        }
+        address: dict[str, object] = {
+            "address": deal.address,
+            "factory": FACTORY,
+            "salt": salt_of(deal.order_id).hex(),
+            "owner": deal.order_id,
+            "created_at": now,
+        }
+        order: dict[str, object] = {
+            "id": deal.order_id,
+            "quote_id": quote_id,
+            "tracking_token": f"token of {deal.order_id}",
+            "state": "awaiting_deposit",
+            "version": 0,
+            "due_at": deal.expires_at,
+            "deposit_address": deal.address,
+            "details": "{}",
+            "created_at": now,
+            "updated_at": now,
+        }
+        recipient: dict[str, object] = {
+            "order_id": deal.order_id,
+            "name": "Wanjiku Kamau",
+            "account": f"account of {deal.order_id}",
+        }
+        return {"quotes": quote, "deposit_addresses": address, "orders": order, "recipients": recipient}
+
+    def _ways(self, cursor: psycopg.Cursor[Any], deals: Sequence[Deal]) -> None:
+        """Some recipients can be reached otherwise, too."""
+        others = {Method.MOBILE_MONEY: Method.BANK, Method.BANK: Method.MOBILE_MONEY}
+        ways = [
+            (deal.order_id, 1, others[deal.lane.method], f"other account of {deal.order_id}")
+            for deal in deals
+            if deal.lane.country == "KE" and self.dice.between(0, 2) == 0
+        ]
+        cursor.executemany("INSERT INTO recipient_ways (order_id, rank, method, account) VALUES (%s, %s, %s, %s)", ways)

@@ -1,0 +1,130 @@
+"""The reference model: what the books must say at the end, computed from what really happened and from nothing else.
+
+No database, no memory of the way: transfers in the final chain, movements of money at the rails, what people put in.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from gateway.simulation.chain import CHAIN_ID, USDC, Credit
+from gateway.simulation.market import LEAST_UNITS, Deal
+from gateway.simulation.rails import Movement
+
+CLAIMS = "claims"
+"""What all rails together owe us."""
+Accounts = dict[tuple[str, str], int]
+"""Units by account and asset; accounts that others hold for us stand below zero."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopUp:
+    """Money that the operator put into our account at a rail."""
+
+    rail: str
+    asset: str
+    units: int
+
+
+@dataclass(slots=True)
+class Case:
+    """One order, as far as its money goes."""
+
+    deal: Deal
+    funds: int = 0
+    kept: int = 0
+    """Received beyond what the order needs."""
+    started: bool = False
+    late: bool = False
+    undecided: bool = False
+    paid: dict[str, int] = field(default_factory=dict)
+    """What reached the recipient and stayed there, by attempt."""
+
+    def receive(self, units: int, *, in_time: bool) -> None:
+        """A transfer: the first one counts, and others as long as something is missing."""
+        missing = self.deal.send - self.funds
+        counts = units >= LEAST_UNITS and (not self.started or (in_time and missing > 0))
+        if counts and not self.started:
+            self.started, self.late = True, not in_time
+        part = min(missing, units) if counts else 0
+        self.funds += part
+        self.kept += units - part
+
+    @property
+    def funded(self) -> bool:
+        """Whether it could be paid out without anybody's word."""
+        return self.funds == self.deal.send and not self.late
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What must be found."""
+
+    accounts: Accounts
+    states: dict[str, frozenset[str]]
+
+
+def expect(
+    *,
+    deals: Mapping[str, Deal],
+    credits: Iterable[Credit],  # noqa: A002 - the word for it
+    movements: Sequence[tuple[str, Movement]],
+    top_ups: Iterable[TopUp],
+    undecided: frozenset[tuple[str, str]],
+) -> Expected:
+    """Accounts and final states. `movements` come with the order that they belong to.
+
+    `undecided`: attempts, with their orders, about which a person has still to say what the rail doesn't.
+    """
+    cases = {order_id: Case(deal) for order_id, deal in deals.items()}
+    by_address = {case.deal.address: case for case in cases.values()}
+    accounts: Accounts = defaultdict(int)
+    for credit in credits:
+        case = by_address.get(credit.address)
+        if case is not None and credit.units:
+            case.receive(credit.units, in_time=credit.time < case.deal.expires_at.timestamp())
+            accounts[f"chain:{CHAIN_ID}", USDC.code] -= credit.units
+    for top_up in top_ups:
+        accounts[f"rail:{top_up.rail}", top_up.asset] -= top_up.units
+        accounts["capital", top_up.asset] += top_up.units
+    for order_id, _ in undecided:
+        cases[order_id].undecided = True
+    for order_id, movement in movements:
+        if (order_id, movement.attempt_id) in undecided:
+            continue
+        case = cases[order_id]
+        accounts[f"rail:{movement.rail}", case.deal.asset] += movement.units
+        case.paid[movement.attempt_id] = case.paid.get(movement.attempt_id, 0) + movement.units
+    for case in cases.values():
+        _settle(case, accounts)
+    states = {order_id: _states(case) for order_id, case in cases.items()}
+    return Expected(accounts={key: units for key, units in accounts.items() if units}, states=states)
+
+
+def _settle(case: Case, accounts: Accounts) -> None:
+    deal, own = case.deal, f"order:{case.deal.order_id}"
+    accounts[f"{own}:unallocated", USDC.code] += case.kept
+    delivered = sum(case.paid.values())
+    if not delivered:
+        accounts[f"{own}:{'payout' if case.undecided else 'funds'}", USDC.code] += case.funds
+        return
+    accounts["exchange", USDC.code] += deal.send
+    accounts["exchange", deal.asset] -= deal.mid
+    accounts["revenue:fx_margin", deal.asset] += deal.margin
+    accounts["revenue:service_fee", deal.asset] += deal.fee
+    accounts["rounding", deal.asset] += deal.rounding
+    # What rails paid beyond that, they took without right; from which of several we claim it depends on who spoke first.
+    accounts[CLAIMS, deal.asset] -= max(delivered - deal.receive, 0)
+    accounts[f"{own}:owed", deal.asset] += max(deal.receive - delivered, 0)
+
+
+def _states(case: Case) -> frozenset[str]:
+    if not case.started:
+        return frozenset({"expired"})
+    if case.undecided:
+        return frozenset({"uncertain"})
+    if sum(case.paid.values()):
+        return frozenset({"paid"})
+    return frozenset({"held"})

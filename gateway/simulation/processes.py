@@ -1,0 +1,47 @@
+"""A process of ours: the loops that a worker runs, made of the product's own steps, with simulated rails and nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any
+
+from gateway.money import Money
+from gateway.offramp import Offramp
+from gateway.orders.deadlines import keep_deadlines
+from gateway.orders.frozen import hold_frozen_orders
+from gateway.orders.funding import book_deposits
+from gateway.payouts.dispatch import dispatch
+from gateway.payouts.inbox import handle_callbacks
+from gateway.payouts.poll import poll
+from gateway.payouts.rails import Rails
+from gateway.simulation.chain import USDC, Lookout, SimNode
+from gateway.simulation.market import DROPS, LEAST_UNITS
+from gateway.simulation.scheduler import Process
+
+DISPATCHERS = 2
+LEAST = {USDC.code: Money(LEAST_UNITS, USDC)}
+
+Step = Callable[[], Coroutine[Any, Any, int]]
+
+
+def loops_of(process: Process, *, adapters: Mapping[str, Offramp], nodes: Sequence[SimNode]) -> dict[str, Step]:
+    """Its loops by name, as `gateway.main.make_worker` makes them."""
+    engine, clock, rails = process.engine, process.clock, Rails(adapters)
+    lookout = Lookout(nodes=nodes, engine=engine, clock=clock)
+    loops: dict[str, Callable[[], Awaitable[int]]] = {
+        "watch": lookout.step,
+        "deposits": lambda: book_deposits(engine, least=LEAST, now=clock()),
+        "frozen": lambda: hold_frozen_orders(engine, now=clock()),
+        "deadlines": lambda: keep_deadlines(engine, now=clock()),
+        **{f"dispatch:{n}": lambda: dispatch(engine, rails=rails, clock=clock, drops=DROPS) for n in range(DISPATCHERS)},
+        "poll": lambda: poll(engine, rails=rails, clock=clock),
+        "callbacks": lambda: handle_callbacks(engine, rails=rails, clock=clock),
+    }
+    return {name: _coroutine(step) for name, step in loops.items()}
+
+
+def _coroutine(step: Callable[[], Awaitable[int]]) -> Step:
+    async def run() -> int:
+        return await step()
+
+    return run

@@ -1,0 +1,376 @@
+"""The simulated world: rounds of time, customers, chain, rails and machines, and our processes that have to cope."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from typing import NamedTuple
+
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from gateway.chain.wire import NodeFault
+from gateway.db.session import make_engine, transaction
+from gateway.ledger.post import post, register_assets, top_up
+from gateway.money import Asset, Money
+from gateway.offramp import CallbackRequest, CallsBack, ForgedCallback, Instruction, Offramp
+from gateway.payouts.arrivals import Arrivals
+from gateway.payouts.inbox import Arrival
+from gateway.simulation.adapters import SimAdapter, SimBulkAdapter
+from gateway.simulation.chain import NODES, USDC, SimChain, SimNode
+from gateway.simulation.eye import WORK_LEFT, Eye
+from gateway.simulation.faults import Dice
+from gateway.simulation.invariants import Invariants
+from gateway.simulation.loop import VirtualLoop
+from gateway.simulation.market import Market, Transfer
+from gateway.simulation.model import TopUp
+from gateway.simulation.people import hire, resolve
+from gateway.simulation.processes import Step, loops_of
+from gateway.simulation.rails import DAY_S, KES, KINDS, TZS, UGX, Movement, SimRail
+from gateway.simulation.scheduler import START, Job, Process, Scheduler, Violation
+
+BURST = 100
+"""Orders that come at once."""
+WORKERS = 2
+BLOCK_S = 15
+LOOPS_SKIPPED = 0.25
+"""How often a loop isn't looked at in a round: worse luck than any machine has."""
+START_S = int(START.timestamp())
+FLOAT_UNITS = {KES.code: 40_000_000_00, UGX.code: 400_000_000, TZS.code: 400_000_000_00}
+"""What the operator puts in at a time."""
+PAUSE_LEAST_S, PAUSE_MOST_S = 10, 1800
+CRASHES_SEEN, FIRST_CRASH = 1_500, 5
+"""On average, a process dies at one in so many failpoints that it passes; sooner where none has died yet."""
+
+
+@dataclass
+class Machine:
+    """Where one process of ours runs after another."""
+
+    name: str
+    engine: AsyncEngine
+    process: Process
+    adapters: dict[str, Offramp]
+    loops: dict[str, Step]
+    arrivals: Arrivals
+    starts_s: float = 0
+
+
+class _Event(NamedTuple):
+    """Something that happens by itself."""
+
+    at_s: float
+    number: int
+    what: str
+    act: Callable[[], None]
+
+
+@dataclass
+class World:
+    """Everything, of one seed."""
+
+    seed: int
+    url: str
+    loop: VirtualLoop
+    dice: Dice = field(init=False)
+    dirty: bool = False
+    broken: Violation | None = None
+    top_ups: list[TopUp] = field(default_factory=list)
+    movements: list[Movement] = field(default_factory=list)
+    made: int = 0
+    passed: Counter[str] = field(default_factory=Counter)
+    """Failpoints at which a process could have died."""
+
+    def __post_init__(self) -> None:
+        self.dice = Dice(self.seed)
+        self.eye = Eye(self.url)
+        self.chain = SimChain(self.dice)
+        self.market = Market(self.dice, self.eye.connection)
+        self.invariants = Invariants(eye=self.eye, market=self.market, chain=self.chain)
+        self.scheduler = Scheduler(loop=self.loop, crash=self._crashes, foreseen=(NodeFault,))
+        self.rails = {kind.name: SimRail(kind, self.dice, self) for kind in KINDS}
+        self.nodes = [SimNode(self.chain) for _ in range(NODES)]
+        self.machines: list[Machine] = []
+        self._events: list[_Event] = []
+        self._event_number = 0
+
+    # What rails see of the world.
+
+    @property
+    def now_s(self) -> float:
+        """The true time, in seconds since the beginning."""
+        return self.loop.time()
+
+    @property
+    def now(self) -> datetime:
+        """The true time."""
+        return START + timedelta(seconds=self.loop.time())
+
+    def later(self, delay_s: float, what: str, act: Callable[[], None]) -> None:
+        """Let something happen then."""
+        self._event_number += 1
+        heapq.heappush(self._events, _Event(self.now_s + delay_s, self._event_number, what, act))
+
+    def moved(self, movement: Movement) -> None:
+        """A rail has moved money."""
+        self.movements.append(movement)
+        self._guarded(lambda: self.invariants.moved(movement))
+
+    def call_back(self, rail: str, attempt_id: str, body: bytes, label: str) -> None:
+        """Something arrives at the callback address of an attempt: a request that any machine may serve."""
+        machine = self.dice.pick(self.machines)
+        if not machine.process.running:
+            return
+        process, adapter = machine.process, machine.adapters[rail]
+
+        async def serve() -> int:
+            assert isinstance(adapter, CallsBack)
+            request = CallbackRequest(attempt_id=attempt_id, label=label, headers={}, body=body, received_at=process.clock())
+            try:
+                event_id = adapter.read_callback(request).event_id
+            except ForgedCallback:
+                event_id = f"unreadable:{attempt_id}:{len(body)}"
+            return int(await machine.arrivals.put(Arrival(adapter=rail, event_id=event_id, request=request)))
+
+        self.scheduler.start(process, f"callback {attempt_id}", serve)
+
+    # The beginning.
+
+    async def open(self) -> None:
+        """Make our machines, and what every installation starts with."""
+        self.chain.mine(3, time=START_S)
+        for number in range(WORKERS):
+            engine = make_engine(self.url, pool_size=4)
+            event.listen(engine.sync_engine, "commit", self._committed)
+            self.scheduler.engines.append(engine)
+            machine = Machine(f"machine {number}", engine, Process("", engine, self.loop), {}, {}, Arrivals(engine))
+            self.machines.append(machine)
+            self._boot(machine)
+        async with transaction(self.machines[0].engine) as connection:
+            await hire(connection, now=self.now)
+            await register_assets(connection, assets=[USDC, KES, UGX, TZS])
+        for rail in self.rails.values():
+            for asset in _assets(rail):
+                await self._top_up(rail, asset)
+
+    async def close(self) -> None:
+        """Give everything back."""
+        for machine in self.machines:
+            self.scheduler.kill(machine.process)
+        await self.scheduler.rest()
+        for machine in self.machines:
+            await machine.engine.dispose()
+        self.eye.close()
+
+    # Rounds.
+
+    async def round(self, *, arrivals: int, seconds: int) -> bool:
+        """Let so many seconds pass, then let everybody work until nothing is left to do now. Whether anything was done."""
+        await self._pass_time(self.now_s + seconds)
+        for deal in self.market.make(arrivals, now=self.now) if arrivals else ():
+            self.made += 1
+            for transfer in self.market.payments(deal):
+                what = f"a transfer to {transfer.address}"
+                self.later(transfer.delay_s, what, partial(self._pay_in, transfer))
+        self.chain.mine(self.dice.between(1, 4), time=START_S + int(self.now_s))
+        self._misfortunes()
+        for rail in self.rails.values():
+            for asset in _assets(rail):
+                if rail.balance[asset.code] < FLOAT_UNITS[asset.code] // 10 and (
+                    self.dice.calm or self.dice.between(0, 3) == 0
+                ):
+                    await self._top_up(rail, asset)
+        return await self._work()
+
+    def on_their_way(self) -> int:
+        """How many orders go on without anybody's decision."""
+        return int(self.eye.one(WORK_LEFT))
+
+    def left(self) -> int:
+        """How much is still to come by itself."""
+        return self.on_their_way() + len(self._events) + len(self.chain.waiting) + len(self.scheduler.gates)
+
+    def pause_s(self) -> int:
+        """Until the next thing happens to orders on their way."""
+        due = self.eye.next_due()
+        wait_s = int((due - self.now).total_seconds()) + 1 if due else PAUSE_MOST_S
+        return max(min(wait_s, PAUSE_MOST_S), PAUSE_LEAST_S)
+
+    def calm(self) -> None:
+        """The faults end: everything is reachable, right and quick from now on."""
+        self.dice.calm = True
+        for rail in self.rails.values():
+            rail.down_until_s = 0
+        for machine in self.machines:
+            machine.process.skew, machine.process.frozen_until_s = timedelta(0), 0
+        self._set_nodes()
+
+    async def decide(self) -> int:
+        """People look up what no rail tells, and say so. How many payments they decided about."""
+        undecided = self.eye.undecided()
+        for _, attempt_id in undecided:
+            row = self.eye.attempt(attempt_id)
+            assert row is not None
+            await resolve(self.machines[0].engine, rail=self.rails[row.adapter], attempt_id=attempt_id, now=self.now)
+            await self._over(())
+        return len(undecided)
+
+    # Parts of a round.
+
+    async def _pass_time(self, until_s: float) -> None:
+        while self._events and self._events[0][0] <= until_s:
+            at_s, _, what, act = heapq.heappop(self._events)
+            await self._over(await self.scheduler.pass_time(at_s))
+            self.scheduler.note(what)
+            act()
+            if self.scheduler.jobs:  # of which it may have moved one
+                await self._over(await self.scheduler.rest())
+        await self._over(await self.scheduler.pass_time(until_s))
+
+    def _pay_in(self, transfer: Transfer) -> None:
+        """A sender pays; the next block comes soon, if it isn't on its way already."""
+        if not self.chain.waiting:
+            self.later(BLOCK_S, "a block", lambda: self.chain.mine(1, time=START_S + int(self.now_s)))
+        self.chain.send(address=transfer.address, units=transfer.units)
+
+    async def _work(self) -> bool:
+        waiting: list[tuple[Machine, str]] = []
+        for machine in self.machines:
+            if not machine.process.alive and machine.starts_s <= self.now_s:
+                self._boot(machine)
+            looked_at = [name for name in machine.loops if self.dice.calm or self.dice.random.random() >= LOOPS_SKIPPED]
+            waiting += [(machine, name) for name in looked_at]
+        worked = False
+        while True:
+            gates = self.scheduler.ready()
+            waiting = [(m, name) for m, name in waiting if m.process.running and name not in m.process.busy]
+            if not gates and not waiting:
+                return worked
+            choice = self.dice.random.randrange(len(gates) + len(waiting))
+            if choice < len(gates):
+                self.scheduler.open(gates[choice])
+            else:
+                machine, name = waiting.pop(choice - len(gates))
+                self.scheduler.start(machine.process, name, machine.loops[name])
+            over = await self._over(await self.scheduler.rest())
+            for job, done in over:
+                if done:
+                    worked = True
+                    waiting += [(m, job.label) for m in self.machines if m.process is job.process and job.label in m.loops]
+
+    async def _over(self, over: Sequence[tuple[Job, int]]) -> Sequence[tuple[Job, int]]:
+        if self.broken is not None:
+            raise self.broken
+        if self.dirty:
+            self.dirty = False
+            self.invariants.after_step()
+        for machine in self.machines:
+            if not machine.process.alive and not machine.starts_s:
+                machine.starts_s = self.now_s + self.dice.between(1, 60)
+        return over
+
+    def _boot(self, machine: Machine) -> None:
+        """A new process on that machine."""
+        number = int(machine.process.name.rpartition(" ")[2] or 0) + 1
+        process = Process(f"{machine.name}, process {number}", machine.engine, self.loop, skew=machine.process.skew)
+        machine.process, machine.starts_s, machine.arrivals = process, 0, Arrivals(machine.engine)
+        machine.adapters = {name: self._adapter(rail, process) for name, rail in self.rails.items()}
+        machine.loops = loops_of(process, adapters=machine.adapters, nodes=self.nodes)
+
+    def _adapter(self, rail: SimRail, process: Process) -> Offramp:
+        made = SimBulkAdapter if rail.kind.bulk_most else SimAdapter
+        return made(rail=rail, process=process, scheduler=self.scheduler, leaving=self._leaving)
+
+    def _misfortunes(self) -> None:
+        dice = self.dice
+        if dice.happens("reorganisation"):
+            self.scheduler.note(f"a fork of {self.chain.fork(time=START_S + int(self.now_s))} blocks")
+        if dice.happens("rail_down"):
+            rail = dice.pick(list(self.rails.values()))
+            rail.down_until_s = self.now_s + dice.between(10, 1800)
+        if dice.happens("float_runs_out"):
+            rail = dice.pick(list(self.rails.values()))
+            self._withdraw(rail)
+        machine = dice.pick(self.machines)
+        jump = dice.first("clock_jumps", "clock_jumps_by_days")
+        if jump is not None:
+            seconds = dice.between(-1200, 1200) if jump == "clock_jumps" else dice.between(-3, 3) * DAY_S
+            self._jump(machine, timedelta(seconds=seconds))
+            self.later(
+                dice.between(30, 1800), f"the clock of {machine.name} is set right", lambda: self._jump(machine, None)
+            )
+        if dice.happens("machine_restarts") and machine.process.alive:
+            self.scheduler.kill(machine.process)
+        self._set_nodes()
+
+    def _set_nodes(self) -> None:
+        for node in self.nodes:
+            node.down, node.lag, node.lies = False, 0, False
+        odd = self.dice.pick(self.nodes)
+        match self.dice.first("node_lags", "node_down", "node_lies", "nodes_down"):
+            case "node_lags":
+                odd.lag = self.dice.between(1, 12)
+            case "node_down":
+                odd.down = True
+            case "node_lies":
+                odd.lies = True
+            case "nodes_down":
+                for node in self.nodes:
+                    node.down = node is not odd
+
+    def _jump(self, machine: Machine, skew: timedelta | None) -> None:
+        machine.process.skew = skew or timedelta(0)
+        self.scheduler.note(f"the clock of {machine.name} is off by {machine.process.skew}")
+
+    def _withdraw(self, rail: SimRail) -> None:
+        """The float at a rail isn't what we think: payments will find too little there."""
+        asset = _assets(rail)[0]
+        self.scheduler.note(f"the float at {rail.kind.name} ends")
+        hidden = rail.balance[asset.code] * 95 // 100
+        rail.balance[asset.code] -= hidden
+
+        def back() -> None:
+            rail.balance[asset.code] += hidden
+
+        self.later(self.dice.between(60, 1200), f"the float at {rail.kind.name} is back", back)
+
+    async def _top_up(self, rail: SimRail, asset: Asset) -> None:
+        """The operator puts money in, and books it."""
+        units = FLOAT_UNITS[asset.code]
+        rail.balance[asset.code] = rail.balance.get(asset.code, 0) + units
+        self.top_ups.append(TopUp(rail.kind.name, asset.code, units))
+        entry = top_up(rail=rail.kind.name, money=Money(units, asset), reference=str(len(self.top_ups)))
+        async with transaction(self.machines[0].engine) as connection:
+            await post(connection, entries=[entry], now=self.now)
+
+    # Watching over it.
+
+    def _crashes(self, point: str) -> bool:
+        if self.dice.calm:
+            return False
+        self.passed[point] += 1
+        hits, kills = self.passed[point], self.scheduler.kills[point]
+        often = FIRST_CRASH if not kills and hits > FIRST_CRASH else CRASHES_SEEN
+        return self.dice.random.randrange(often) == 0
+
+    def _committed(self, _connection: object) -> None:
+        self.dirty = True
+
+    def _leaving(self, rail: SimRail, instruction: Instruction) -> None:
+        self._guarded(lambda: self.invariants.leaving(rail, instruction))
+
+    def _guarded(self, check: Callable[[], None]) -> None:
+        """The product must not swallow what it did wrong."""
+        try:
+            check()
+        except Violation as violation:
+            self.broken = self.broken or violation
+            raise
+
+
+def _assets(rail: SimRail) -> list[Asset]:
+    return list(dict.fromkeys(asset for _, _, asset in rail.kind.corridors))
