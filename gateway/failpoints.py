@@ -1,7 +1,7 @@
 """Named points at which a process can be stopped on purpose: just before and after a commit, a sending, an answer.
 
 What must survive a kill is proven by killing there. Nothing is armed in production: a point is then one comparison. It is
-armed by the environment (`LASTMILE_FAILPOINT=name` ends the process with SIGKILL, as a power cut would), which the log says aloud,
+armed by the environment (`LASTMILE_FAILPOINT=name` ends the process with SIGKILL, as a power cut would), which the log says,
 or by a test or simulation in its own process, which gives its own way to stop.
 """
 

@@ -1,8 +1,9 @@
 """How much may be sent to each rail now: its limits, its breaker, and our float there.
 
 `allowances` is called at the beginning of a claim's transaction and locks the rows of the rails that have something to say,
-so that claims for the same rail follow one another; each sees what the one before it took. A rail without limits, with a
-closed breaker and untracked float costs nothing but its part of one short question.
+so that claims for the same rail follow one another; each sees what the one before it took. Where nothing but float limits
+them, and there is enough, claims go side by side: what they promise is added up at their end (`confirm`), behind the same
+lock. A rail without limits, with a closed breaker and untracked float costs nothing but its part of one short question.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.db.session import quick
+from gateway.db.session import quick, rows
 from gateway.offramp import Capabilities
 from gateway.operators.incidents import Alarm, open_incidents
 from gateway.payouts.gcra import CLOCKS_APART, Pace
@@ -48,6 +49,12 @@ class Allowance:
     """Whether a batch may go as one call: not where a single payment is to show whether the rail works."""
     paced: bool = False
     """Whether `take` has to be told how many were claimed."""
+    unconfirmed: bool = False
+    """Whether `left` was read without a lock: `confirm` has to be asked at the end of the claim."""
+
+
+class FloatTaken(Exception):
+    """Claims that went side by side promised more float than there is: this one has to be made anew, behind the lock."""
 
 
 _ANYTHING = Allowance()
@@ -96,23 +103,32 @@ WHERE s.rail = n.rail AND s.call_interval IS NOT NULL
 """)
 
 
-async def allowances(connection: AsyncConnection, *, rails: Rails, now: datetime) -> dict[str, Allowance]:
+async def allowances(
+    connection: AsyncConnection, *, rails: Rails, now: datetime, alone: bool = True
+) -> dict[str, Allowance]:
     """What each rail may be given now, in a claim's transaction, before it chooses anything.
 
     Until that transaction ends no other gets an answer for the rails that have limits, tracked float or an open breaker.
+    Not `alone`: where float is all that limits them, and there is enough of it, nothing is locked before `confirm`.
     """
     known = rails.capabilities
     found = await quick(connection, _SPEAKING, {"rails": list(known)})
     assert found is not None
     broken, tracked = found
-    speaking = {name for name, capabilities in known.items() if _has_limits(capabilities)}.union(broken, tracked)
+    limited = [name for name, capabilities in known.items() if _has_limits(capabilities)]
+    if not (alone or broken or limited):
+        left, low = await _left(connection, known, tracked) if tracked else ({}, [])
+        if not low:
+            return {name: Allowance(left=left[name], unconfirmed=True) if name in left else _ANYTHING for name in known}
+    speaking = {*limited, *broken, *tracked}
     if not speaking:
         return dict.fromkeys(known, _ANYTHING)
-    rows = await _lock(connection, sorted(speaking))
-    calls = await _under_way(connection, known, rows, now=now)
-    await _renew(connection, known, rows, now=now)
-    told = {row.rail: _told(row, known[row.rail], calls=calls.get(row.rail, 0), now=now) for row in rows}
-    left = await _left(connection, known, tracked, now=now) if tracked else {}
+    states = await _lock(connection, sorted(speaking))
+    calls = await _under_way(connection, known, states, now=now)
+    await _renew(connection, known, states, now=now)
+    told = {row.rail: _told(row, known[row.rail], calls=calls.get(row.rail, 0), now=now) for row in states}
+    left, low = await _left(connection, known, tracked) if tracked else ({}, [])
+    await open_incidents(connection, alarms=low, now=now)
     return {name: replace(told[name], left=left.get(name)) if name in left else told.get(name, _ANYTHING) for name in known}
 
 
@@ -126,6 +142,18 @@ async def take(connection: AsyncConnection, *, counts: Mapping[str, int], now: d
         await connection.execute(_TAKE, {"now": now, "rails": list(counts), "calls": list(counts.values())})
 
 
+async def confirm(connection: AsyncConnection, *, names: Iterable[str]) -> None:
+    """Let a claim stand whose `unconfirmed` rails are these, at its end: behind the lock that others of them wait for.
+
+    Raises `FloatTaken` if the float doesn't pay all that is promised by now, in this claim and in others.
+    """
+    if not (rails := sorted(names)):
+        return
+    await _lock(connection, rails)
+    if any(row.units < 0 for row in await rows(connection, _LEFT, {"rails": rails})):
+        raise FloatTaken
+
+
 _TOP_UPS = text("""
 SELECT b.rail, b.asset, b.top_ups FROM rail_balances AS b
 JOIN unnest(CAST(:rails AS text[]), CAST(:assets AS text[])) AS s (rail, asset) USING (rail, asset)
@@ -136,8 +164,8 @@ async def tell_low_float(connection: AsyncConnection, *, short: Iterable[tuple[s
     """Open an incident for each (rail, asset code) whose float is too low for an order: one until the next top-up."""
     pairs = sorted(set(short))
     if pairs:
-        rows = await connection.execute(_TOP_UPS, {"rails": [one for one, _ in pairs], "assets": [one for _, one in pairs]})
-        await open_incidents(connection, alarms=[_low(row) for row in rows], now=now)
+        values = {"rails": [one for one, _ in pairs], "assets": [one for _, one in pairs]}
+        await open_incidents(connection, alarms=[_low(row) for row in await rows(connection, _TOP_UPS, values)], now=now)
 
 
 def _low(row: Row[Any]) -> Alarm:
@@ -149,20 +177,22 @@ def _has_limits(capabilities: Capabilities) -> bool:
     return capabilities.concurrency < BOUNDLESS or capabilities.calls_per_s is not None
 
 
-async def _lock(connection: AsyncConnection, names: list[str]) -> list[Row[Any]]:
-    rows = list(await connection.execute(_LOCK, {"rails": names}))
-    if len(rows) < len(names):
+async def _lock(connection: AsyncConnection, names: list[str]) -> list[Any]:
+    states = await rows(connection, _LOCK, {"rails": names})
+    if len(states) < len(names):
         await connection.execute(_MAKE, {"rails": names})
-        rows = list(await connection.execute(_LOCK, {"rails": names}))
-    return rows
+        states = await rows(connection, _LOCK, {"rails": names})
+    return states
 
 
 async def _under_way(
-    connection: AsyncConnection, known: Mapping[str, Capabilities], rows: Iterable[Row[Any]], *, now: datetime
+    connection: AsyncConnection, known: Mapping[str, Capabilities], states: Iterable[Row[Any]], *, now: datetime
 ) -> dict[str, int]:
     """Calls under way by rail, of those whose number matters."""
     counted = [
-        row.rail for row in rows if known[row.rail].concurrency < BOUNDLESS or row.state in (Breaker.OPEN, Breaker.HALF_OPEN)
+        row.rail
+        for row in states
+        if known[row.rail].concurrency < BOUNDLESS or row.state in (Breaker.OPEN, Breaker.HALF_OPEN)
     ]
     if not counted:
         return {}
@@ -172,13 +202,13 @@ async def _under_way(
 
 
 async def _renew(
-    connection: AsyncConnection, known: Mapping[str, Capabilities], rows: Iterable[Row[Any]], *, now: datetime
+    connection: AsyncConnection, known: Mapping[str, Capabilities], states: Iterable[Row[Any]], *, now: datetime
 ) -> None:
     """Write what the passing of time alone changes: a breaker's pause is over, a pace is new or its clock was set back."""
-    due = [row.rail for row in rows if is_due(Health(state=Breaker(row.state), open_until=row.open_until), now=now)]
+    due = [row.rail for row in states if is_due(Health(state=Breaker(row.state), open_until=row.open_until), now=now)]
     if due:
         await connection.execute(_HALF_OPEN, {"rails": due, "now": now})
-    paces = {row.rail: (_pace(known[row.rail]), row) for row in rows}
+    paces = {row.rail: (_pace(known[row.rail]), row) for row in states}
     changed = {
         rail: (pace.settled(row.next_call_at, now=now) if pace else None, pace.interval if pace else None)
         for rail, (pace, row) in paces.items()
@@ -221,17 +251,16 @@ def _told(row: Row[Any], capabilities: Capabilities, *, calls: int, now: datetim
 
 
 async def _left(
-    connection: AsyncConnection, known: Mapping[str, Capabilities], names: list[str], *, now: datetime
-) -> dict[str, dict[str, int]]:
-    """Float left by rail and asset, of the rails whose float is tracked; an incident for what can't pay even the least."""
+    connection: AsyncConnection, known: Mapping[str, Capabilities], names: list[str]
+) -> tuple[dict[str, dict[str, int]], list[Alarm]]:
+    """Float left by rail and asset, of the rails whose float is tracked, and an alarm for what can't pay even the least."""
     left: dict[str, dict[str, int]] = {}
     low = []
-    for row in await connection.execute(_LEFT, {"rails": names}):
+    for row in await rows(connection, _LEFT, {"rails": names}):
         corridors = known[row.rail].corridors
         units = left.setdefault(row.rail, {one.asset.code: UNTRACKED for one in corridors})
         units[row.asset] = max(0, int(row.units))
         least = min((one.least.units for one in corridors if one.asset.code == row.asset), default=0)
         if units[row.asset] < least:
             low.append(_low(row))
-    await open_incidents(connection, alarms=low, now=now)
-    return left
+    return left, low

@@ -89,4 +89,6 @@ class Arrivals:
             # A connection from before the database's restart: that it was cut shows only now.
             if last or not error.connection_invalidated:
                 raise
+            # The others are from before it too.
+            await self._engine.dispose()
         return await self._insert(arrivals, last=True)

@@ -27,7 +27,7 @@ from gateway.operators.incidents import Alarm, open_incidents
 from gateway.orders.advance import Move, advance
 from gateway.orders.funding import hold_frozen
 from gateway.orders.states import E
-from gateway.payouts.allowances import Allowance, allowances, take, tell_low_float
+from gateway.payouts.allowances import Allowance, FloatTaken, allowances, confirm, take, tell_low_float
 from gateway.payouts.batches import open_batches
 from gateway.payouts.breakers import note
 from gateway.payouts.health import judge
@@ -55,7 +55,10 @@ async def dispatch(engine: AsyncEngine, *, rails: Rails, clock: Clock, drops: Ma
     """
     desk = Desk(rails=rails, capabilities=rails.capabilities, drops=drops or {}, now=clock())
     try:
-        moved, claimed = await _claim(engine, desk)
+        try:
+            moved, claimed = await _claim(engine, desk, alone=False)
+        except FloatTaken:
+            moved, claimed = await _claim(engine, desk)
     except Exception as error:
         if passes(error):
             raise
@@ -123,10 +126,15 @@ RETURNING id, lease_token
 """)
 
 
-async def _claim(engine: AsyncEngine, desk: Desk, *, only: str | None = None) -> tuple[int, list[Claimed]]:
-    """Commit attempts for a set of orders, or for a single one. How many orders moved, and what to send."""
+async def _claim(
+    engine: AsyncEngine, desk: Desk, *, only: str | None = None, alone: bool = True
+) -> tuple[int, list[Claimed]]:
+    """Commit attempts for a set of orders, or for a single one. How many orders moved, and what to send.
+
+    Not `alone`, it may go beside others for the same rails. Raises `FloatTaken` then if they took its float.
+    """
     async with transaction(engine, point="dispatch.claim") as connection:
-        allowed = await allowances(connection, rails=desk.rails, now=desk.now)
+        allowed = await allowances(connection, rails=desk.rails, now=desk.now, alone=alone)
         room = {name: Room(allowance, desk.rails[name]) for name, allowance in allowed.items()}
         plan = Plan()
         if only is None:
@@ -139,6 +147,8 @@ async def _claim(engine: AsyncEngine, desk: Desk, *, only: str | None = None) ->
         await advance(connection, moves=plan.moves, now=desk.now, locked=True)
         if plan.later:
             await connection.execute(_LATER, {"ids": list(plan.later), "due": list(plan.later.values())})
+        # Last, and before anything else that others may wait for: whoever waits for this lock waits for the commit only.
+        await confirm(connection, names={item.rail for item in plan.placed if allowed[item.rail].unconfirmed})
         await tell_low_float(connection, short=plan.short, now=desk.now)
         return len(plan.moves) + len(plan.settled), claimed
 

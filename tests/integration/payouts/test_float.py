@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -14,7 +15,7 @@ from gateway.ledger.post import Entry, Transfer, post
 from gateway.ledger.queries import balances
 from gateway.money import Asset, Money
 from gateway.orders.funding import book_deposits
-from gateway.payouts.allowances import BOUNDLESS, tell_low_float
+from gateway.payouts.allowances import BOUNDLESS, FloatTaken, allowances, confirm, tell_low_float
 from gateway.payouts.dispatch import dispatch
 from gateway.payouts.rails import Rails
 from tests.factories import KES, NOW, FakeRail, make_deposit, make_orders
@@ -27,6 +28,7 @@ from tests.integration.payouts.claiming import (
     claim,
     free_of_orders,
     incidents,
+    open_attempts,
     settle,
 )
 
@@ -184,3 +186,48 @@ async def test_orders_that_the_float_does_not_cover_wait_in_their_lane_for_the_n
         clock.pass_(minutes=1)
         await dispatch(engine, rails=rails, clock=clock)
     assert len(rail.paid) == 20
+
+
+async def test_of_two_claims_side_by_side_the_second_is_made_anew_if_the_float_pays_only_one(engines):
+    await book_top_up(engines[0], units=UNITS + UNITS // 2)
+
+    async def both():
+        async with transaction(engines[1]) as other:
+            async with transaction(engines[0]) as one:
+                for connection in (one, other):
+                    allowance = (await allowances(connection, rails=RAILS, now=NOW, alone=False))["fake"]
+                    assert (allowance.unconfirmed, allowance.left) == (True, {"KES": UNITS + UNITS // 2})
+                    await open_attempts(connection, RAILS, "fake", 1, now=NOW)
+                await confirm(one, names=["fake"])
+                late = asyncio.create_task(confirm(other, names=["fake"]))
+                await _somebody_waits(engines[0])
+            await late
+
+    with pytest.raises(FloatTaken):
+        await both()
+    assert (await allowed(engines[0], RAILS)).left == {"KES": UNITS // 2}
+
+
+async def _somebody_waits(engine):
+    waiting = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+    async with asyncio.timeout(10), transaction(engine) as connection:
+        while not (await connection.execute(waiting)).scalar_one():
+            await connection.execute(text("SELECT pg_stat_clear_snapshot()"))
+            await asyncio.sleep(0.01)
+
+
+async def test_orders_of_a_rail_without_limits_wait_for_the_float_however_many_dispatch_at_once(engine, database_url):
+    class Boundless(FakeRail):
+        def _capabilities(self):
+            return replace(super()._capabilities(), concurrency=BOUNDLESS)
+
+    other, rail = make_engine(database_url), Boundless(name="boundless")
+    for order in await make_orders(engine, 30):
+        await make_deposit(engine, order)
+    while await book_deposits(engine, least={}, now=NOW):
+        pass
+    await book_top_up(engine, units=12 * 124_900 + 124_800, name="boundless")
+    rails = Rails({"boundless": rail})
+    await asyncio.gather(*(dispatch(one, rails=rails, clock=Time()) for one in (engine, other) * 8))
+    await other.dispose()
+    assert len(rail.paid) == 12
