@@ -140,8 +140,8 @@ async def test_an_order_on_its_way_is_counted_in_its_state(engine):
 def test_names_follow_the_conventions_and_labels_are_few():
     for measure in MEASURES:
         assert set(measure.labels) <= {
-            "chain", "provider", "status", "state", "adapter", "rail", "outcome", "asset", "kind", "purpose", "queue", "source",
-            "base", "quote",
+            "chain", "provider", "status", "state", "adapter", "rail", "outcome", "asset", "kind", "purpose", "queue",
+            "source", "base", "quote",
         }  # fmt: skip
         for family in measure.families.values():
             assert family.name.startswith("lastmile_")
