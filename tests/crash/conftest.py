@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -17,7 +18,9 @@ from tests.crash.world import Town  # noqa: E402
 
 @pytest.fixture
 def town(engine: AsyncEngine, database_url: str) -> Iterator[Town]:
-    """Orders to be, and the rail."""
+    """Orders to be, the rail, and somebody who may decide."""
+    with psycopg.connect(database_url) as connection:
+        connection.execute("INSERT INTO operators (name, password_hash, created_at) VALUES ('amina', 'x', now())")
     with rail() as book:
         yield Town(engine, book, database_url)
 

@@ -25,7 +25,7 @@ from tests.crash.world import Town
 
 pytestmark = pytest.mark.slow
 
-BACKENDS = 6
+BACKENDS = 3
 
 
 @pytest.fixture

@@ -28,7 +28,6 @@ CHAIN_S = ("lease", "rates", "reconcile", "refunds", "settle", "strays", "submit
 async def test_every_point_is_survived(town: Town, lived: Lives, without: frozenset[str]) -> None:
     there = [point for point in points() if point.split(".")[0].split(":")[0] not in CHAIN_S]
     todo = [point for point in there if point.rpartition(":")[0] not in without]
-    await town.open()
     await until_hit(town, lived, todo)
     lived.work()
     lived.serve()

@@ -27,6 +27,7 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
 def test_a_guard_that_is_missing_is_missed(bug: Planted, tree: Path) -> None:
     plant(bug, tree)
