@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -19,9 +20,15 @@ from gateway.db.session import make_engine
 
 TEMPLATE = "template_lastmile"
 ROOM = 1 << 30
+RECURSION = 1_000
 GIVEN_BACK_WITHIN_S = 1
 pytest_plugins = ["tests.fixtures_chain"]
 _numbers = itertools.count()
+
+
+def pytest_runtest_setup() -> None:
+    """Undo what libraries of keys do where a test imports them: with Python's own limit deep input can't crash it."""
+    sys.setrecursionlimit(RECURSION)
 
 
 @pytest.fixture(scope="session")

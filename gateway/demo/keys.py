@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
 from eth_keyfile.keyfile import create_keyfile_json
 
 from gateway.demo.parts import replace
+
+# As in gateway.chain.eth: py_ecc, which this brings along, sets it to 100,000, where deep JSON crashes the process.
+sys.setrecursionlimit(1_000)
 
 PASSWORD = "demo"  # noqa: S105 - the keys below are published with every development node
 

@@ -6,7 +6,7 @@ import json
 import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import httpx
@@ -315,10 +315,10 @@ def test_every_document_of_a_sane_client_passes(document: Any) -> None:
     ids="1234",
 )
 def test_no_body_of_the_largest_size_takes_long(body: bytes) -> None:
-    started = perf_counter()
+    started = process_time()
     with suppress(MalformedRequest):
         check_json(body=body)
-    assert perf_counter() - started < 0.1
+    assert process_time() - started < 0.1
 
 
 # --- parameters ----------------------------------------------------------------------------------------------------------
