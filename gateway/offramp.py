@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
@@ -54,6 +54,16 @@ class Fault(StrEnum):
     TRANSIENT = "transient"  # not now: the same rail may be asked again later
 
 
+@dataclass(frozen=True, slots=True)
+class Institution:
+    """A bank or a wallet's operator. `code` is the same at every rail: a word in lower case, or the country's bank code."""
+
+    code: str
+    """Wallets: the operator's brand, as "mpesa", "mtn", "airtel". Banks: the national code, as "044", or the BIC."""
+    name: str
+    """As its customers know it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Corridor:
     """Where and how an adapter can pay, and how much in one instruction: `least` to `most` in multiples of `step`."""
@@ -64,6 +74,19 @@ class Corridor:
     least: Money
     most: Money
     step: Money
+    institutions: tuple[Institution, ...] = ()
+    """The banks or wallets it reaches; none: the account says it all by itself, as a CLABE or an IBAN does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutOff:
+    """Until when a rail works on a day's payments: what comes later is worked on the next working day."""
+
+    weekdays: frozenset[int]
+    """The rail's working days: 0 is Monday."""
+    until: time
+    zone: str
+    """IANA name of the time zone of `until`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +108,10 @@ class Capabilities:
     """How many payments a second the provider takes from all our processes together; None: it has published no limit."""
     returns_within: timedelta = timedelta(0)
     """How long after a payment its money may still come back. Until then it is asked about, ever less often."""
+    callbacks_are_proof: bool = False
+    """Whether what the rail tells by callback is signed and documented as proof; else each one only makes us ask."""
+    cut_offs: tuple[CutOff, ...] = ()
+    """None: it pays at any hour of any day."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +123,8 @@ class Destination:
     account: str = field(repr=False)
     """Phone number in E.164 with "+", CLABE, IBAN…: as the method has it."""
     holder: str = field(repr=False)
+    institution: str | None = None
+    """`Institution.code` of the bank or wallet, where the corridor has several."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +147,16 @@ class AttemptRef:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pickup:
+    """How the recipient gets cash: a secret between the rail, us and the recipient, in no log and no repr."""
+
+    code: str = field(repr=False)
+    expires_at: datetime | None = None
+    where: str | None = None
+    """Where it is paid out and what to bring, in a sentence or as an address of a page."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """The provider's view of one attempt, in our words.
 
@@ -134,6 +173,8 @@ class Report:
     reason: str | None = None
     """The provider's code and text, short, without personal data."""
     evidence: Mapping[str, str] = field(default_factory=dict[str, str])
+    pickup: Pickup | None = None
+    """Of AVAILABLE: what the recipient shows at the counter."""
 
     def __post_init__(self) -> None:
         if self.outcome is Outcome.PAID and (self.provider_ref is None or self.delivered is None):
@@ -246,6 +287,24 @@ class HoldsBalance(Protocol):
 
     async def balance(self) -> tuple[Money, ...]:
         """What can be paid out of our account there now, per currency."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """What a rail says of an account, before anything is paid to it."""
+
+    name: str | None = field(default=None, repr=False)
+    """The holder's name; None: the rail doesn't tell."""
+    can_receive: bool | None = None
+    """Whether it can be paid; None: the rail doesn't tell."""
+
+
+@runtime_checkable
+class LooksUpNames(Protocol):
+    """An adapter whose rail tells whose account it is."""
+
+    async def look_up(self, to: Destination) -> Holder:
+        """Ask. `to.holder` is what the sender believes. Raises `OfframpError` if the rail doesn't answer."""
 
 
 @runtime_checkable

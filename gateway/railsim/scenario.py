@@ -22,6 +22,7 @@ class Scenario(StrEnum):
     RATE_LIMITED = "rate_limited"
     TOKEN_EXPIRED = "token_expired"  # noqa: S105 - the name of a fault
     REFUSED = "refused"
+    QUOTE_EXPIRED = "quote_expired"
     # what becomes of the money
     PENDING_POLLS = "pending_polls"
     PENDING_FOREVER = "pending_forever"
@@ -45,6 +46,12 @@ class Scenario(StrEnum):
     CALLBACK_WRONG_AMOUNT = "callback_wrong_amount"
     CALLBACK_WRONG_ID = "callback_wrong_id"
     CALLBACK_WRONG_PAYEE = "callback_wrong_payee"
+    CALLBACK_UNSIGNED = "callback_unsigned"
+    CALLBACK_STALE = "callback_stale"
+    # what else may happen where the rail knows it
+    NAME_MISMATCH = "name_mismatch"
+    CANCEL_TOO_LATE = "cancel_too_late"
+    CLAIM_OF_ANOTHER_AMOUNT = "claim_of_another_amount"
 
 
 SENTENCES: Mapping[Scenario, str] = {
@@ -58,6 +65,7 @@ SENTENCES: Mapping[Scenario, str] = {
     Scenario.RATE_LIMITED: "Too many requests; nothing is taken.",
     Scenario.TOKEN_EXPIRED: "The access token dies before this request; nothing is taken.",
     Scenario.REFUSED: "The request is refused with `code`; nothing is taken.",
+    Scenario.QUOTE_EXPIRED: "The rate runs out between its lock and the confirmation; nothing is taken.",
     Scenario.PENDING_POLLS: "The payment stays pending until it has been asked about `polls` times.",
     Scenario.PENDING_FOREVER: "The payment stays pending.",
     Scenario.FAILED: "The payment fails with `code` and no money moves.",
@@ -77,6 +85,11 @@ SENTENCES: Mapping[Scenario, str] = {
     Scenario.CALLBACK_WRONG_AMOUNT: "The callback names another amount.",
     Scenario.CALLBACK_WRONG_ID: "The callback names another payment.",
     Scenario.CALLBACK_WRONG_PAYEE: "The callback names another recipient.",
+    Scenario.CALLBACK_UNSIGNED: "The callback lacks its signature.",
+    Scenario.CALLBACK_STALE: "The callback's signature is right, and a day old.",
+    Scenario.NAME_MISMATCH: "The name look-up tells another name than the sender believes.",
+    Scenario.CANCEL_TOO_LATE: "The payment is paid in the moment in which it is cancelled.",
+    Scenario.CLAIM_OF_ANOTHER_AMOUNT: "At the counter somebody claims a part of it, then more than it: both are refused.",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
@@ -127,11 +127,20 @@ def _finished(app: FastAPI, task: asyncio.Task[None]) -> None:
         log.error("the simulator could not finish its work", exc_info=error)
 
 
-async def post_later(app: RailApp, *, url: str, body: bytes, after_s: float = 0) -> None:
+async def post_later(
+    app: RailApp,
+    *,
+    url: str,
+    body: bytes,
+    after_s: float = 0,
+    headers: Mapping[str, str] | None = None,
+    method: str = "POST",
+) -> None:
     """Call back once, as JSON, after some seconds. What came of it is in `/_sim/callbacks`."""
     await asyncio.sleep(after_s)
     try:
-        answer = await app.state.client.post(url, content=body, headers={"content-type": "application/json"})
+        sent_with = {"content-type": "application/json", **(headers or {})}
+        answer = await app.state.client.request(method, url, content=body, headers=sent_with)
         outcome = str(answer.status_code)
     except httpx.HTTPError as error:
         outcome = type(error).__name__

@@ -23,6 +23,11 @@ FLOAT = Money(10_000_000_00, KES)
 LEAST, MOST, DAILY = Money(10_00, KES), Money(250_000_00, KES), Money(500_000_00, KES)
 
 DUPLICATE = (500, "500.002.1001", "Duplicate OriginatorConversationID.")
+ABSENT = frozenset({
+    Scenario.QUOTE_EXPIRED, Scenario.CALLBACK_UNSIGNED, Scenario.CALLBACK_STALE, Scenario.NAME_MISMATCH,
+    Scenario.CANCEL_TOO_LATE, Scenario.CLAIM_OF_ANOTHER_AMOUNT,
+})  # fmt: skip
+"""Daraja quotes nothing, signs nothing, tells no names, cancels nothing, and pays into wallets only."""
 UNAVAILABLE = (503, "500.003.1001", "Internal Server Error")
 NOT_TAKEN: Mapping[Scenario, tuple[int, str, str]] = {
     Scenario.ERROR_BEFORE_ACCEPT: UNAVAILABLE,
@@ -40,7 +45,7 @@ def app(options: Options | None = None) -> RailApp:
     desk = Desk(
         options=options or Options.from_environment(),
         floats=(FLOAT,),
-        offers=frozenset(Scenario),
+        offers=frozenset(Scenario) - ABSENT,
         codes=Codes(failed="2040", low_float="1"),
     )
     return Daraja(desk).app

@@ -22,7 +22,7 @@ from gateway.payouts.record import News, record
 from gateway.railsim import Options, Scenario
 from gateway.treasury.reconcile import reconcile
 from gateway.treasury.statements import NoStatementFiles, NoSuchRail, UnreadableStatement
-from tests.contract.harness import Inbox, eventually, running
+from gateway.contract.harness import Inbox, eventually, running
 from tests.factories import KES, FakeRail, make_deposit, make_orders
 
 BEGIN = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from gateway.money import Asset, Money
 from gateway.railsim import Codes, Desk, Options, Payment, Scenario, rail_app
-from tests.contract.harness import Rail, running
+from gateway.contract.harness import Rail, running
 
 
 def bank() -> FastAPI:

@@ -12,7 +12,7 @@ import httpx
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 
-from tests.contract.harness import Inbox, Rail, eventually
+from gateway.contract.harness import Inbox, Rail, eventually
 
 _numbers = count(1)
 

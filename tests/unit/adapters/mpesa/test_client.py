@@ -16,7 +16,7 @@ from adapters.mpesa.client import Daraja
 from adapters.mpesa.settings import MpesaSettings
 from adapters.mpesa.simulator.checks import password_in
 from gateway.offramp import Fault, NotSent
-from tests.contract.harness import served
+from gateway.contract.harness import served
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

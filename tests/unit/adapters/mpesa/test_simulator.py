@@ -14,7 +14,7 @@ import pytest
 from adapters.mpesa.simulator import app
 from gateway.money import Asset, Money
 from gateway.railsim import Options, Scenario
-from tests.contract.harness import Inbox, Rail, running
+from gateway.contract.harness import Inbox, Rail, running
 from tests.unit.adapters.mpesa.merchant import Merchant
 
 KES = Asset("KES", 2)

@@ -10,6 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from gateway.clock import system_clock
+from gateway.contract.harness import Inbox, Rail, eventually, running
 from gateway.ids import new_id
 from gateway.money import Money
 from gateway.offramp import (
@@ -30,7 +31,6 @@ from gateway.offramp import (
 )
 from gateway.payouts.send import send
 from gateway.railsim import Options, Scenario
-from tests.contract.harness import Inbox, Rail, eventually, running
 
 OPEN = (Outcome.PENDING, Outcome.AVAILABLE, Outcome.UNKNOWN)
 HOLDER = "Wanjiku Canary-Holder"
@@ -50,6 +50,19 @@ class Ground:
         """A recipient's account of the first corridor, another for every number."""
         raise NotImplementedError
 
+    def destination(self, corridor: Corridor, number: int) -> Destination:
+        """A recipient in a corridor, another for every number. Override it where corridors differ in their accounts."""
+        return Destination(
+            country=corridor.country,
+            method=corridor.method,
+            account=self.account(number),
+            holder=HOLDER,
+            institution=corridor.institutions[0].code if corridor.institutions else None,
+        )
+
+    async def collect(self, rail: Rail, instruction: Instruction, report: Report) -> None:
+        """What the recipient does with an AVAILABLE payment: takes the cash. Override it for rails that pay cash."""
+
     def check_payment_request(
         self, request: Mapping[str, Any], instruction: Instruction, settings: Mapping[str, Any]
     ) -> None:
@@ -61,6 +74,10 @@ class Ground:
         raise NotImplementedError
 
     # -- what the tests stand on ---------------------------------------------------------------------------------------
+
+    @pytest.fixture(autouse=True)
+    def _at(self, rail: Rail) -> None:
+        self._rail = rail
 
     @pytest.fixture
     def inbox(self) -> Iterator[Inbox]:
@@ -104,10 +121,7 @@ class Ground:
     def order(self, corridor: Corridor, deliver: Money) -> Instruction:
         """A new attempt, for a recipient of its own."""
         attempt_id = new_id("att", now=system_clock())
-        to = Destination(
-            country=corridor.country, method=corridor.method, account=self.account(next(_numbers)), holder=HOLDER
-        )
-        return Instruction(attempt_id=attempt_id, deliver=deliver, to=to)
+        return Instruction(attempt_id=attempt_id, deliver=deliver, to=self.destination(corridor, next(_numbers)))
 
     async def ask(self, adapter: Offramp, inbox: Inbox, instruction: Instruction) -> Report:
         """Ask once and wait for the answer, which some rails give by callback. By the core's rule only proof counts."""
@@ -130,6 +144,8 @@ class Ground:
             report = await self.ask(adapter, inbox, instruction)
             if report.outcome not in OPEN:
                 return report
+            if report.outcome is Outcome.AVAILABLE:
+                await self.collect(self._rail, instruction, report)
         raise AssertionError(f"nothing final: {report}")
 
     async def heard(self, adapter: Offramp, inbox: Inbox, instruction: Instruction, most: int = 1) -> list[Any]:
