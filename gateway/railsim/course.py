@@ -58,8 +58,8 @@ class Course:
     ) -> Response:
         """Take a payment whose id is new, as its script says.
 
-        `refusal` gives the answer for ERROR_BEFORE_ACCEPT, RATE_LIMITED, TOKEN_EXPIRED, REFUSED and QUOTE_EXPIRED (nothing is
-        taken) and for ERROR_AFTER_ACCEPT and DUPLICATE_ANSWER (taken all the same); `accepted` the answer to a success.
+        `refusal` gives the answer for ERROR_BEFORE_ACCEPT, RATE_LIMITED, TOKEN_EXPIRED, REFUSED and QUOTE_EXPIRED (nothing
+        is taken) and for ERROR_AFTER_ACCEPT and DUPLICATE_ANSWER (taken all the same); `accepted` the answer to a success.
         """
         script = payment.script
         if Scenario.CUT_BEFORE_ACCEPT in script:

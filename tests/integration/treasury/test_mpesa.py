@@ -10,6 +10,7 @@ from sqlalchemy import text
 from adapters.mpesa import Mpesa
 from adapters.mpesa.settings import ASSUMED_REASONS
 from adapters.mpesa.simulator import app
+from gateway.contract.harness import Inbox, eventually, running
 from gateway.db.session import transaction
 from gateway.ledger.post import post, register_assets, top_up
 from gateway.money import Money
@@ -22,7 +23,6 @@ from gateway.payouts.record import News, record
 from gateway.railsim import Options, Scenario
 from gateway.treasury.reconcile import reconcile
 from gateway.treasury.statements import NoStatementFiles, NoSuchRail, UnreadableStatement
-from gateway.contract.harness import Inbox, eventually, running
 from tests.factories import KES, FakeRail, make_deposit, make_orders
 
 BEGIN = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 from fastapi import FastAPI
 
+from gateway.contract.harness import Rail, running
 from gateway.money import Asset, Money
 from gateway.railsim import Codes, Desk, Options, Payment, Scenario, rail_app
-from gateway.contract.harness import Rail, running
 
 
 def bank() -> FastAPI:

@@ -15,8 +15,8 @@ from fastapi.responses import JSONResponse
 from adapters.mpesa.client import Daraja
 from adapters.mpesa.settings import MpesaSettings
 from adapters.mpesa.simulator.checks import password_in
-from gateway.offramp import Fault, NotSent
 from gateway.contract.harness import served
+from gateway.offramp import Fault, NotSent
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

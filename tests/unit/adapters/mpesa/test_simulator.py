@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from adapters.mpesa.simulator import app
+from gateway.contract.harness import Inbox, Rail, running
 from gateway.money import Asset, Money
 from gateway.railsim import Options, Scenario
-from gateway.contract.harness import Inbox, Rail, running
 from tests.unit.adapters.mpesa.merchant import Merchant
 
 KES = Asset("KES", 2)
