@@ -1,0 +1,1 @@
+"""The gateway's own network of cash agents: codes, hand-over, agents' float."""
