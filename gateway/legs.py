@@ -2,7 +2,8 @@
 
 Each step is a leg with an id of its own, committed before the first byte of it is sent, claimed by lease, asked about until
 its outcome is known, and never begun before the one before it is PAID. The core drives them (gateway.sagas); an adapter
-that implements `PaysInLegs` knows only one leg at a time, and its `pay` and `status` are never called.
+that implements `PaysInLegs` knows only one leg at a time, and its `pay` and `status` are never called. What its rail
+tells by callback only makes the core ask: proof is never taken for more than that.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 from gateway.money import Money
-from gateway.offramp import Fault, Instruction, Outcome, Resend
+from gateway.offramp import Fault, Instruction, Outcome, Pickup, Resend
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,12 +56,16 @@ class LegReport:
     gave: Money | None = None
     """What this leg took out of our account there, fees included."""
     got: Money | None = None
-    """What it brought: into our account there or, of the last leg, to the recipient."""
+    """What it brought: into our account there or, of the last leg, to the recipient; what the latter needs to be PAID."""
+    fee: Money | None = None
+    """What the provider kept of `gave`, or of what `got` would have been, where the two are of different assets."""
     facts: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     """What the legs after it need to know. Kept with the leg; no secret and no personal data."""
     fault: Fault | None = None
     reason: str | None = None
     evidence: Mapping[str, str] = field(default_factory=dict[str, str])
+    pickup: Pickup | None = None
+    """Of the last leg that is AVAILABLE: what the recipient shows at the counter."""
 
     def __post_init__(self) -> None:
         if self.outcome is Outcome.PAID and self.provider_ref is None:
@@ -98,8 +103,21 @@ class PaysInLegs(Protocol):
     async def leg_status(self, leg: Leg) -> LegReport:
         """Ask what became of a leg. "Not found" is UNKNOWN unless the rail documents otherwise.
 
-        Of a leg on chain it says what the provider has seen, and what the leg brought.
+        Never asked of a leg on chain: that one is PAID when the coins have finally arrived, by the word of the chain, with
+        the hash of the transaction as its reference. What the provider makes of them is the next leg's.
         """
 
     def coins(self, leg: Leg) -> CoinTransfer:
-        """What a leg on chain has to send, from the legs before it. No network."""
+        """What a leg on chain has to send, from the legs before it. No network. A raised `OfframpError` fails the leg."""
+
+
+def leg_id(attempt_id: str, number: int) -> str:
+    """The id of an attempt's leg, counted from 1: "leg_" with the rest of the attempt's id and the number."""
+    return f"leg_{attempt_id.removeprefix('att_')}_{number}"
+
+
+def attempt_of_leg(leg_id: str) -> str | None:
+    """The attempt that a leg belongs to, for callbacks which name the leg; None for what is no leg's id."""
+    prefix, _, rest = leg_id.partition("_")
+    middle, _, number = rest.rpartition("_")
+    return f"att_{middle}" if prefix == "leg" and middle and number.isdigit() else None

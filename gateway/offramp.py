@@ -60,8 +60,7 @@ class Institution:
 
     code: str
     """Wallets: the operator's brand, as "mpesa", "mtn", "airtel". Banks: the national code, as "044", or the BIC."""
-    name: str
-    """As its customers know it."""
+    name: str  # as its customers know it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +81,9 @@ class Corridor:
 class CutOff:
     """Until when a rail works on a day's payments: what comes later is worked on the next working day."""
 
-    weekdays: frozenset[int]
-    """The rail's working days: 0 is Monday."""
+    weekdays: frozenset[int]  # the rail's working days: 0 is Monday
     until: time
-    zone: str
-    """IANA name of the time zone of `until`."""
+    zone: str  # IANA name of the time zone of `until`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,8 +184,7 @@ class Report:
 class Asked:
     """The rail answers questions by callback (Daraja): this one was taken; the answer arrives in the inbox as proof."""
 
-    question: str
-    """The provider's id of the question, for the logs."""
+    question: str  # the provider's id of the question, for the logs
 
 
 CallbackAddress = Callable[[str, str], str]
@@ -199,13 +195,17 @@ adapter, the attempt and the label by a keyed hash, and holds only URL-safe char
 """
 
 
+RAILS_OWN = "-"
+"""In place of an attempt id: the rail's own address, one for all its payments, which a person enters at the provider."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallbackRequest:
     """What arrived at one of our callback addresses. The address is already proven genuine."""
 
     attempt_id: str
     label: str
-    headers: Mapping[str, str]  # names in lower case
+    headers: Mapping[str, str]  # names in lower case; when it is read again from the inbox, only those that sign are left
     body: bytes
     received_at: datetime
 
@@ -282,6 +282,18 @@ class CallsBack(Protocol):
 
 
 @runtime_checkable
+class NamesAttempt(CallsBack, Protocol):
+    """An adapter whose rail calls one address about all payments: `read_callback` gets the attempt that the body names."""
+
+    @property
+    def webhooks(self) -> Mapping[str, str]:
+        """The label of each such address, and where a person enters it at the provider, as a short sentence."""
+
+    def attempt_of(self, request: CallbackRequest) -> str | None:
+        """Our id in a verified body; None if it is about no payment of ours. No network. Raises `ForgedCallback`."""
+
+
+@runtime_checkable
 class HoldsBalance(Protocol):
     """An adapter whose rail tells our balance there."""
 
@@ -295,8 +307,7 @@ class Holder:
 
     name: str | None = field(default=None, repr=False)
     """The holder's name; None: the rail doesn't tell."""
-    can_receive: bool | None = None
-    """Whether it can be paid; None: the rail doesn't tell."""
+    can_receive: bool | None = None  # None: the rail doesn't tell
 
 
 @runtime_checkable
@@ -339,14 +350,11 @@ class StatementLine:
     line_id: str
     """The provider's own id of this movement: unique on the statement, the same each time that it is read."""
     kind: LineKind
-    amount: Money
-    """Never negative: PAYOUT and FEE leave the account, RETURN and TOP_UP enter it."""
+    amount: Money  # never negative: PAYOUT and FEE leave the account, RETURN and TOP_UP enter it
     at: datetime
-    attempt_id: str | None = None
-    """Our id, if the statement carries it."""
+    attempt_id: str | None = None  # our id, if the statement carries it
     provider_ref: str | None = None
-    leaves: bool = True
-    """For OTHER: whether it left the account or entered it."""
+    leaves: bool = True  # for OTHER: whether it left the account or entered it
 
 
 @runtime_checkable

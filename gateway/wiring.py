@@ -18,7 +18,7 @@ from gateway.clock import Clock
 from gateway.config import Chain, ConfigError, KeyFile, Settings
 from gateway.config.settings import Corridor as CorridorSettings
 from gateway.money import Money
-from gateway.offramp import AdapterContext, AdapterFactory, BadSettings, Corridor
+from gateway.offramp import AdapterContext, AdapterFactory, BadSettings, Corridor, Institution
 from gateway.payouts.addresses import CallbackAddresses, Callee
 from gateway.payouts.rails import Rails
 from gateway.pricing.kinds import SourceSettings, make_source
@@ -93,6 +93,7 @@ def make_offer(settings: Settings, rails: Rails) -> Offer:
                 spread_bps=corridor.spread_bps,
                 fee=corridor.fee,
                 economy=_economy(corridor),
+                institutions=_institutions(fitting),
                 **_limits(corridor.least, corridor.most, fitting),
             )
     if problems:
@@ -104,6 +105,12 @@ def make_offer(settings: Settings, rails: Rails) -> Offer:
         quote_ttl=timedelta(seconds=settings.pricing.quote_ttl_s),
     )
     return Offer(tokens=tokens, corridors=corridors, rules=rules)
+
+
+def _institutions(rails: Iterable[Corridor]) -> tuple[Institution, ...]:
+    """All that some rail reaches, each once."""
+    by_code = {one.code: one for rail in rails for one in rail.institutions}
+    return tuple(by_code.values())
 
 
 def _economy(corridor: CorridorSettings) -> Economy | None:

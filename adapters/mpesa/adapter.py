@@ -6,15 +6,11 @@ question about a payment is answered at an address of its own ("status"), and th
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
-
-import httpx
 
 from adapters.mpesa import verdict, wire
 from adapters.mpesa.client import Daraja
-from adapters.mpesa.settings import MpesaSettings
+from adapters.mpesa.settings import KES, MpesaSettings
 from adapters.mpesa.statement import read_statement
 from gateway.money import Money
 from gateway.offramp import (
@@ -27,6 +23,7 @@ from gateway.offramp import (
     Capabilities,
     Corridor,
     ForgedCallback,
+    Institution,
     Instruction,
     Method,
     NotSent,
@@ -39,23 +36,29 @@ from gateway.offramp import (
     Resend,
     StatementLine,
 )
+from gateway.railkit.floats import AsksBalance, WantsTopUps
+from gateway.railkit.http import Answer, NoAnswer
+from gateway.railkit.keys import event_id
+from gateway.railkit.limits import corridor_of
 
 RESULT, TIMEOUT, STATUS, STATUS_TIMEOUT = "result", "timeout", "status", "status_timeout"
+BALANCE, BALANCE_TIMEOUT = "balance", "balance_timeout"
 """The labels of our callback addresses. Daraja refuses addresses with some words in them, such as "query"."""
 
 KENYA = Corridor(
     country="KE",
     method=Method.MOBILE_MONEY,
-    asset=wire.KES,
-    least=Money(10_00, wire.KES),
-    most=Money(250_000_00, wire.KES),
-    step=Money(1_00, wire.KES),
+    asset=KES,
+    least=Money(10_00, KES),
+    most=Money(250_000_00, KES),
+    step=Money(1_00, KES),
+    institutions=(Institution(code="mpesa", name="M-PESA"),),
 )
 """Limits of one payment, as published on page BusinessToCustomer."""
 
 
 class NotAsked(OfframpError):
-    """Daraja did not take a question about a payment: we know as much of the payment as before."""
+    """Daraja did not take a question: we know as much as before."""
 
 
 class Mpesa:
@@ -70,9 +73,10 @@ class Mpesa:
             name=context.name,
             corridors=(KENYA,),
             resend=Resend.DEDUPED,
-            settles_within=timedelta(seconds=self._settings.settles_within_s),
-            resend_within=timedelta(seconds=self._settings.resend_within_s),
-            answer_within=timedelta(seconds=self._settings.answer_within_s),
+            settles_within=self._settings.settles_within,
+            resend_within=self._settings.resend_within,
+            answer_within=self._settings.answer_within,
+            returns_within=self._settings.returns_within,
         )
 
     @property
@@ -82,7 +86,7 @@ class Mpesa:
 
     async def pay(self, instruction: Instruction) -> Report:
         """Ask Daraja to pay. PENDING once it has taken the request; it says later what became of it."""
-        _refuse_outside(instruction)
+        self._refuse_outside(instruction)
         body = wire.payment_body(
             settings=self._settings,
             credential=self._daraja.credential(),
@@ -92,8 +96,8 @@ class Mpesa:
         )
         try:
             answer = await self._daraja.post(wire.PAYMENT_PATH, body)
-        except httpx.HTTPError as error:
-            return Report(outcome=Outcome.UNKNOWN, reason=f"no answer from Daraja ({type(error).__name__})")
+        except NoAnswer as error:
+            return Report(outcome=Outcome.UNKNOWN, reason=str(error))
         return verdict.of_payment(answer, attempt_id=instruction.attempt_id)
 
     async def status(self, attempt: AttemptRef) -> Asked:
@@ -105,15 +109,29 @@ class Mpesa:
             result_url=self._address(attempt.attempt_id, STATUS),
             timeout_url=self._address(attempt.attempt_id, STATUS_TIMEOUT),
         )
-        try:
-            answer = await self._daraja.post(wire.STATUS_PATH, body)
-        except (httpx.HTTPError, NotSent) as error:
-            # Not as NotSent: that speaks of a payment, and this one may well have been made.
-            raise NotAsked(f"the question did not arrive ({type(error).__name__}: {error})") from None
-        ack = wire.Ack.read(answer)
-        if ack is None or ack.code != "0" or ack.conversation is None:
-            raise NotAsked(f"the question was not taken: {verdict.refusal_sentence(answer)}")
-        return Asked(question=ack.conversation)
+        return await self._ask(wire.STATUS_PATH, body)
+
+    async def ask_balance(self, question_id: str) -> Asked:
+        """Ask what our accounts hold. The answer arrives at the question's address labelled "balance". Raises `NotAsked`."""
+        body = wire.balance_body(
+            settings=self._settings,
+            credential=self._daraja.credential(),
+            result_url=self._address(question_id, BALANCE),
+            timeout_url=self._address(question_id, BALANCE_TIMEOUT),
+        )
+        return await self._ask(wire.BALANCE_PATH, body)
+
+    def read_balance(self, request: CallbackRequest) -> tuple[Money, ...]:
+        """What the Utility account holds, from which B2C pays. Raises `ForgedCallback` and `NotTold`."""
+        if request.label != BALANCE:
+            raise verdict.NotTold("the question about our balance expired in Daraja's queue")
+        return (verdict.of_balance(request.body),)
+
+    @property
+    def top_up_below(self) -> tuple[Money, ...]:
+        """The setting of this name."""
+        below = self._settings.top_up_below
+        return () if below is None else (Money.parse(below, KES),)
 
     def read_callback(self, request: CallbackRequest) -> Callback:
         """Read what arrived at one of our addresses. Raises `ForgedCallback`.
@@ -121,7 +139,7 @@ class Mpesa:
         Only what answers our question is proof, even where it says UNKNOWN: to ask again at once would be of no use.
         """
         return Callback(
-            event_id=_event_id(request),
+            event_id=event_id(request),
             attempt_id=request.attempt_id,
             report=self._report(request),
             proof=request.label in (STATUS, STATUS_TIMEOUT),
@@ -148,27 +166,31 @@ class Mpesa:
                 return verdict.of_status(request.body, attempt_id=request.attempt_id, statuses=statuses)
             case "timeout" | "status_timeout":
                 return verdict.of_timeout(request.body)
+            case "balance" | "balance_timeout":
+                return Report(outcome=Outcome.UNKNOWN, reason="answers a question about our balance, not about a payment")
             case _:
                 raise ForgedCallback(f"we gave Daraja no address labelled {request.label}")
 
+    async def _ask(self, path: str, body: Mapping[str, str]) -> Asked:
+        try:
+            answer: Answer = await self._daraja.post(path, body)
+        except (NoAnswer, NotSent) as error:
+            # Not as NotSent: that speaks of a payment, and this one may well have been made.
+            raise NotAsked(f"the question did not arrive ({type(error).__name__}: {error})") from None
+        ack = wire.Ack.read(answer)
+        if ack is None or ack.code != "0" or ack.conversation is None:
+            raise NotAsked(f"the question was not taken: {verdict.refusal_sentence(answer)}")
+        return Asked(question=ack.conversation)
 
-def _event_id(request: CallbackRequest) -> str:
-    """The same for the same bytes at the same address: Daraja puts no id of its own on a delivery."""
-    parts = (request.attempt_id.encode(), request.label.encode(), request.body)
-    return hashlib.sha256(b"\0".join(parts)).hexdigest()
-
-
-def _refuse_outside(instruction: Instruction) -> None:
-    """Raise `OutsideLimits` for what Daraja cannot pay, before anything is sent. The sentence names no recipient."""
-    deliver, to = instruction.deliver, instruction.to
-    if (to.country, to.method, deliver.asset) != (KENYA.country, KENYA.method, KENYA.asset):
-        raise OutsideLimits("M-PESA pays KES by mobile money in Kenya (KE)")
-    if not KENYA.least <= deliver <= KENYA.most or deliver.floor_to(KENYA.step) != deliver:
-        raise OutsideLimits(f"M-PESA pays whole shillings from {KENYA.least} to {KENYA.most}, not {deliver}")
-    if wire.msisdn(to.account) is None:
-        raise OutsideLimits("M-PESA needs a Kenyan mobile number in E.164: +2547 or +2541 and eight digits")
+    def _refuse_outside(self, instruction: Instruction) -> None:
+        """Raise `OutsideLimits` for what Daraja cannot pay, before anything is sent. The sentence names no recipient."""
+        corridor_of(self._capabilities, instruction)
+        if wire.msisdn(instruction.to.account) is None:
+            raise OutsideLimits("M-PESA needs a Kenyan mobile number in E.164: +2547 or +2541 and eight digits")
 
 
 _offramp: type[Offramp] = Mpesa
 _calls_back: type[CallsBack] = Mpesa
 _reads_statement: type[ReadsStatement] = Mpesa
+_asks_balance: type[AsksBalance] = Mpesa
+_wants_top_ups: type[WantsTopUps] = Mpesa

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum, auto
-from typing import NamedTuple
 
 from gateway.offramp import Fault
+from gateway.railkit.meanings import UNLISTED, Kind, Meaning
 
 
 class Place(Enum):
@@ -20,27 +20,7 @@ class Place(Enum):
     RESULT = auto()  # "ResultCode" of a callback
 
 
-class Kind(Enum):
-    """What a code proves."""
-
-    PAID = auto()
-    FAILED = auto()  # no money moved and this id can never pay
-    NOT_PROCESSED = auto()  # not taken: the same id may be sent again
-    BAD_TOKEN = auto()  # not taken: the same id may be sent again at once, with a new token
-    DUPLICATE = auto()  # this id arrived before: ask what became of it
-    AMBIGUOUS = auto()  # ask
-
-
-class Meaning(NamedTuple):
-    """What a code means to us."""
-
-    kind: Kind
-    text: str
-    fault: Fault | None = None
-
-
 _G, _R = Place.GATEWAY, Place.RESULT
-_UNLISTED = Meaning(Kind.AMBIGUOUS, "a code that is not in our table")
 _DUPLICATE = Meaning(Kind.DUPLICATE, "this id arrived before")
 
 # fmt: off
@@ -95,5 +75,5 @@ def meaning(place: Place, code: str, *, text: str | None = None) -> Meaning:
 
     The documents print 500.002.1001 for a duplicate as well as for maintenance, and 00.002.1001 on one page.
     """
-    found = CODES.get((place, code), _UNLISTED)
+    found = CODES.get((place, code), UNLISTED)
     return _DUPLICATE if place is Place.GATEWAY and "duplicate" in (text or "").casefold() else found

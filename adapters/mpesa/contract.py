@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from adapters.mpesa.adapter import Mpesa
 from adapters.mpesa.simulator import app
+from gateway.contract.harness import Rail
+from gateway.contract.requests import Expected
 from gateway.contract.suite import OfframpContract
 from gateway.offramp import Instruction
 from gateway.railsim import Scenario
+
+CREDENTIAL = r"[A-Za-z0-9+/]{342}=="
+"""A password under Safaricom's key: another text each time."""
 
 
 class Contract(OfframpContract):
@@ -38,21 +43,44 @@ class Contract(OfframpContract):
         keys = ("consumer_key", "consumer_secret", "initiator_password")
         return [*(settings[key] for key in keys), "SONGOK"]
 
-    def check_payment_request(
-        self, request: Mapping[str, Any], instruction: Instruction, settings: Mapping[str, Any]
-    ) -> None:
-        """POST /mpesa/b2c/v3/paymentrequest, as page BusinessToCustomer prints it."""
-        attempt_id, callback = instruction.attempt_id, r"http://127\.0\.0\.1:[0-9]+/" + instruction.attempt_id
-        assert (request["method"], request["target"]) == ("POST", "/mpesa/b2c/v3/paymentrequest")
-        headers = dict(request["headers"])
-        assert headers["content-type"] == "application/json"
-        assert re.fullmatch(r"Bearer [A-Za-z0-9_-]{28}", headers["authorization"])
-        assert headers["content-length"] == str(len(request["body"]))
-        expected = (
-            rf'{{"OriginatorConversationID":"{attempt_id}","InitiatorName":"{settings["initiator_name"]}",'
-            rf'"SecurityCredential":"[A-Za-z0-9+/]{{342}}==","CommandID":"BusinessPayment","Amount":"10",'
-            rf'"PartyA":"{settings["short_code"]}","PartyB":"{instruction.to.account[1:]}","Remarks":"Lastmile payout",'
+    def statement_file(self, rail: Rail) -> bytes:
+        """What the portal lets people download."""
+        return rail.client.get("/_sim/statement.csv").content
+
+    def requests(self, instruction: Instruction, settings: Mapping[str, Any]) -> Sequence[Expected]:
+        """As pages Authorization, BusinessToCustomer and TransactionStatus print them."""
+        attempt_id, callback = instruction.attempt_id, rf"http://127\.0\.0\.1:[0-9]+/{instruction.attempt_id}"
+        basic = base64.b64encode(f"{settings['consumer_key']}:{settings['consumer_secret']}".encode()).decode()
+        bearer = {"content-type": "application/json", "authorization": r"Bearer [A-Za-z0-9_-]{28}"}
+        initiator, credential = settings["initiator_name"], rf'"SecurityCredential":"{CREDENTIAL}"'
+        payment = (
+            rf'{{"OriginatorConversationID":"{attempt_id}","InitiatorName":"{initiator}",{credential},'
+            rf'"CommandID":"BusinessPayment","Amount":"10","PartyA":"{settings["short_code"]}",'
+            rf'"PartyB":"{instruction.to.account[1:]}","Remarks":"Lastmile payout",'
             rf'"QueueTimeOutURL":"{callback}/timeout","ResultURL":"{callback}/result"}}'
         )
-        assert re.fullmatch(expected, request["body"])
-        assert json.loads(request["body"])["OriginatorConversationID"] == attempt_id
+        question = (
+            rf'{{"Initiator":"{initiator}",{credential},"CommandID":"TransactionStatusQuery",'
+            rf'"OriginalConversationID":"{attempt_id}","PartyA":"{settings["short_code"]}","IdentifierType":"4",'
+            rf'"ResultURL":"{callback}/status","QueueTimeOutURL":"{callback}/status_timeout",'
+            rf'"Remarks":"OK","Occasion":"OK"}}'
+        )
+        return (
+            Expected(
+                name="token",
+                method="GET",
+                target=r"/oauth/v1/generate\?grant_type=client_credentials",
+                headers={"authorization": re.escape(f"Basic {basic}")},
+            ),
+            Expected(
+                name="payment",
+                method="POST",
+                target="/mpesa/b2c/v3/paymentrequest",
+                headers=bearer,
+                body=payment,
+                moves_money=True,
+            ),
+            Expected(
+                name="status", method="POST", target="/mpesa/transactionstatus/v1/query", headers=bearer, body=question
+            ),
+        )

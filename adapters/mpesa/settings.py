@@ -3,39 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr
 
-from gateway.offramp import BadSettings
+from gateway.money import Asset, Money, MoneyError
+from gateway.railkit.settings import RailSettings, Secret
 
+KES = Asset("KES", 2)
 PEM_MARK = "-----BEGIN CERTIFICATE-----"
 Kind = Literal["payout", "return", "top_up", "fee", "other"]
 """What a line of a statement is; the words of `gateway.offramp.LineKind`."""
 
 
-def _http_url(text: str) -> str:
-    parts = urlsplit(text)
-    # A user name in the address would replace the token in the Authorization header.
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
-        raise ValueError
-    return text.rstrip("/")
-
-
-def _filled(secret: SecretStr) -> SecretStr:
-    if not secret.get_secret_value().strip():
-        raise ValueError
-    return secret
-
-
 def _password(secret: SecretStr) -> SecretStr:
     if set("()") & set(secret.get_secret_value()):
         raise ValueError
-    return _filled(secret)
+    return secret
 
 
 def _readable(certificate: str) -> str:
@@ -59,20 +47,20 @@ def public_key(certificate: str) -> RSAPublicKey:
     return key
 
 
-class MpesaSettings(BaseModel):
+def _amount(text: str | None) -> str | None:
+    try:
+        return text if text is None else Money.parse(text, KES).decimal()
+    except MoneyError:
+        raise ValueError from None
+
+
+class MpesaSettings(RailSettings):
     """What stands under [adapters.NAME]. Each description says what would be right."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True, hide_input_in_errors=True)
-
-    base_url: Annotated[str, AfterValidator(_http_url)] = Field(
-        description='the address of Daraja, such as "https://api.safaricom.co.ke"; a path before its own is allowed'
-    )
-    consumer_key: Annotated[SecretStr, AfterValidator(_filled)] = Field(description="the consumer key of the Daraja app")
-    consumer_secret: Annotated[SecretStr, AfterValidator(_filled)] = Field(
-        description="the consumer secret of the Daraja app"
-    )
+    consumer_key: Secret = Field(description="the consumer key of the Daraja app")
+    consumer_secret: Secret = Field(description="the consumer secret of the Daraja app")
     initiator_name: str = Field(min_length=1, description="the API operator's user name on the M-PESA portal")
-    initiator_password: Annotated[SecretStr, AfterValidator(_password)] = Field(
+    initiator_password: Annotated[Secret, AfterValidator(_password)] = Field(
         description='the API operator\'s password; Daraja refuses "(" and ")" in it'
     )
     certificate: Annotated[str, AfterValidator(_readable)] = Field(
@@ -86,10 +74,11 @@ class MpesaSettings(BaseModel):
     remarks: str = Field(
         default="Lastmile payout", min_length=2, max_length=100, description="2 to 100 characters that Safaricom keeps"
     )
-    answer_within_s: float = Field(default=30, gt=0, le=300, description="seconds for one call, above 0 and up to 300")
-    settles_within_s: int = Field(default=600, gt=0, description="seconds until a silent payment deserves a person's look")
-    resend_within_s: int = Field(
-        default=86_400, ge=0, description="seconds for which Daraja remembers an OriginatorConversationID"
+    returns_within_s: int = Field(
+        default=604_800, gt=0, description="seconds after a payment in which Safaricom may still reverse it, above 0"
+    )
+    top_up_below: Annotated[str | None, AfterValidator(_amount)] = Field(
+        default=None, description='shillings in the Utility account below which a person is told, as in "500000"'
     )
     statuses: Mapping[str, Literal["pending", "failed", "returned", "unknown"]] = Field(
         default_factory=lambda: dict(ASSUMED_STATUSES),
@@ -100,23 +89,10 @@ class MpesaSettings(BaseModel):
         description='what the words of "Reason Type" in a statement mean: "payout", "return", "top_up", "fee" or "other"',
     )
 
-    @classmethod
-    def read(cls, settings: Mapping[str, object]) -> MpesaSettings:
-        """Check settings from the configuration. Raises `BadSettings` with one sentence per key, and no value."""
-        try:
-            return cls.model_validate(dict(settings))
-        except ValidationError as error:
-            keys = {str(each["loc"][0]) for each in error.errors()}
-        raise BadSettings({key: cls._right(key) for key in sorted(keys)})
-
-    @classmethod
-    def _right(cls, key: str) -> str:
-        field = cls.model_fields.get(key)
-        return (
-            f"is no setting of mpesa; there are {', '.join(cls.model_fields)}"
-            if field is None
-            else f"give {field.description}"
-        )
+    @property
+    def returns_within(self) -> timedelta:
+        """For `Capabilities.returns_within`."""
+        return timedelta(seconds=self.returns_within_s)
 
 
 ASSUMED_STATUSES: Mapping[str, Literal["pending", "failed", "returned", "unknown"]] = {

@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 
-from adapters.mpesa.wire import KES
+from adapters.mpesa.settings import KES
 from gateway.money import Money
 from gateway.offramp import BadStatement, LineKind, StatementLine
 

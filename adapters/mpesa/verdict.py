@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
-from fractions import Fraction
 
-from adapters.mpesa.codes import Kind, Meaning, Place, meaning
-from adapters.mpesa.wire import KES, Ack, Answer, GatewayError, Result, Unreadable, document, text_of
-from gateway.money import Money, MoneyError
-from gateway.offramp import Fault, ForgedCallback, NotSent, Outcome, Report
-
-SHOWN_MOST = 100
-"""How much of one value of the provider's goes into a reason or evidence, in characters."""
-
-AMOUNT_DIGITS_MOST = 30
+from adapters.mpesa.codes import Place, meaning
+from adapters.mpesa.settings import KES
+from adapters.mpesa.wire import Ack, GatewayError, Result, utility_account
+from gateway.money import Money
+from gateway.offramp import Fault, ForgedCallback, OfframpError, Outcome, Report
+from gateway.railkit.documents import Unreadable, document_or_empty, money_of, text_of
+from gateway.railkit.evidence import chosen, clean, words
+from gateway.railkit.http import Answer
+from gateway.railkit.meanings import Kind, Meaning, refuse_what_was_not_taken, report_of
 
 _PHONE = re.compile(r"\+?(?:254|0)[17][0-9]{8}")
-_TOKEN = re.compile(r"(?=[\w+/=-]*[0-9])[\w+/=-]{16,}")
 
 _EVIDENCE = frozenset({
     "requestId", "errorCode", "ResponseCode", "ConversationID", "OriginatorConversationID", "TransactionID",
@@ -26,6 +23,10 @@ _EVIDENCE = frozenset({
     "TransactionStatus", "ReceiptNo", "Amount", "InitiatedTime", "FinalisedTime", "B2CUtilityAccountAvailableFunds",
 })  # fmt: skip
 """What is kept of an answer: ids, codes, amounts, times. Names, numbers and free text are not."""
+
+
+class NotTold(OfframpError):
+    """Daraja answered a question without saying what was asked."""
 
 
 def refusal(answer: Answer) -> Meaning | None:
@@ -42,14 +43,14 @@ def refusal_sentence(answer: Answer) -> str:
     means = meaning(Place.GATEWAY, error.code, text=error.text)
     # Daraja repeats a wrong token in the message.
     added = "" if means.kind is Kind.BAD_TOKEN else _added(error.text)
-    return f"{_clean(error.code)}: {means.text}{added}"
+    return f"{clean(error.code)}: {means.text}{added}"
 
 
 def of_payment(answer: Answer, *, attempt_id: str) -> Report:
     """What Daraja said to a request for payment. Raises `NotSent` only for codes documented as not processed."""
     means = refusal(answer)
-    if means is not None and means.kind in (Kind.NOT_PROCESSED, Kind.BAD_TOKEN):
-        raise NotSent(refusal_sentence(answer), fault=means.fault or Fault.TRANSIENT)
+    if means is not None:
+        refuse_what_was_not_taken(means, reason=refusal_sentence(answer))
     ack = Ack.read(answer)
     if ack is None or ack.code != "0" or ack.conversation is None or ack.originator not in (None, attempt_id):
         return Report(outcome=Outcome.UNKNOWN, reason=refusal_sentence(answer), evidence=_evidence(answer))
@@ -83,7 +84,7 @@ def of_status(body: bytes, *, attempt_id: str, statuses: Mapping[str, str]) -> R
     if result.code == "0":
         return by_status
     if attempt_id not in (result.originator, about):
-        return _unknown(result, f"the question failed with {_clean(result.code)}{_added(result.text)}")
+        return _unknown(result, f"the question failed with {clean(result.code)}{_added(result.text)}")
     by_code = _by_code(result, meaning(Place.RESULT, result.code))
     if "TransactionStatus" in result.parameters and by_status.outcome is not by_code.outcome:
         return _unknown(result, f"{by_code.reason}, yet {by_status.reason}")
@@ -92,11 +93,19 @@ def of_status(body: bytes, *, attempt_id: str, statuses: Mapping[str, str]) -> R
 
 def of_timeout(body: bytes) -> Report:
     """What a QueueTimeOut says: nothing of the payment, whatever stands in it (its form is not published)."""
-    try:
-        seen = _chosen(document(body))
-    except Unreadable:
-        seen = {}
+    seen = _chosen(document_or_empty(body))
     return Report(outcome=Outcome.UNKNOWN, reason="expired in Daraja's queue", evidence=seen)
+
+
+def of_balance(body: bytes) -> Money:
+    """What our Utility account holds, by the answer to a question. Raises `ForgedCallback` and `NotTold`."""
+    result = _result(body)
+    if result.code != "0":
+        raise NotTold(f"the question failed with {clean(result.code)}{_added(result.text)}")
+    held = utility_account(text_of(result.parameters.get("AccountBalance")) or "")
+    if held is None:
+        raise NotTold("the answer doesn't say what the Utility account holds")
+    return held
 
 
 def _by_status(result: Result, statuses: Mapping[str, str]) -> Report:
@@ -113,24 +122,19 @@ def _by_status(result: Result, statuses: Mapping[str, str]) -> Report:
         provider_ref=ref,
         # The answer doesn't say why: to ask the recipient neither stops the rail nor repeats blindly.
         fault=Fault.RECIPIENT if outcome in (Outcome.FAILED, Outcome.RETURNED) else None,
-        reason=f"TransactionStatus {_clean(word or 'is missing')}",
+        reason=f"TransactionStatus {clean(word or 'is missing')}",
         evidence=_kept(result),
     )
 
 
 def _by_code(result: Result, means: Meaning) -> Report:
-    failed = means.kind is Kind.FAILED
-    return Report(
-        outcome=Outcome.FAILED if failed else Outcome.UNKNOWN,
-        provider_ref=result.conversation,
-        fault=means.fault if failed else None,
-        reason=f"{_clean(result.code)}: {means.text}{'' if failed else _added(result.text)}",
-        evidence=_kept(result),
-    )
+    added = "" if means.kind is Kind.FAILED else _added(result.text)
+    reason = f"{clean(result.code)}: {means.text}{added}"
+    return report_of(means, reason=reason, provider_ref=result.conversation, evidence=_kept(result))
 
 
 def _paid(result: Result, *, amount: object, ref: str | None, receipt: str | None) -> Report:
-    delivered = _money(amount)
+    delivered = money_of(amount, KES)
     if delivered is None or ref is None:
         return _unknown(result, "paid, it says, but not how much or by which reference")
     return Report(outcome=Outcome.PAID, provider_ref=ref, receipt=receipt, delivered=delivered, evidence=_kept(result))
@@ -154,38 +158,13 @@ def _refuse_strangers(ids: Iterable[str | None], *, attempt_id: str) -> None:
         raise ForgedCallback("the callback names another attempt")
 
 
-def _money(value: object) -> Money | None:
-    """The exact amount of KES in a JSON number or text; None for anything that is no amount."""
-    if isinstance(value, str):
-        try:
-            return Money.parse(value, KES)
-        except MoneyError:
-            return None
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        return None
-    if abs(Decimal(value).adjusted()) > AMOUNT_DIGITS_MOST:
-        return None
-    units = Fraction(value) * 10**KES.decimals
-    return Money(units.numerator, KES) if units.denominator == 1 and units >= 0 else None
-
-
-def _clean(text: str) -> str:
-    """A value of the provider's, short, on one line, without a phone number."""
-    masked = _PHONE.sub("(number)", text)[:SHOWN_MOST]
-    return "".join(each if each.isprintable() else " " for each in masked)
-
-
 def _added(text: str | None) -> str:
-    """The provider's own words, without anything that could be a key."""
-    return "" if text is None else f" ({_clean(_TOKEN.sub('(id)', text))})"
+    """The provider's own words, without anything that could be a number of a person's or a key."""
+    return "" if text is None else f" ({words(text)})"
 
 
 def _evidence(answer: Answer) -> dict[str, str]:
-    try:
-        read = document(answer.body)
-    except Unreadable:
-        read = {}
-    return {"http_status": str(answer.status), **_chosen(read)}
+    return {"http_status": str(answer.status), **_chosen(document_or_empty(answer.body))}
 
 
 def _kept(result: Result) -> dict[str, str]:
@@ -194,5 +173,5 @@ def _kept(result: Result) -> dict[str, str]:
 
 
 def _chosen(values: Mapping[str, object]) -> dict[str, str]:
-    plain = {key: value for key, value in values.items() if key in _EVIDENCE and isinstance(value, str | int | Decimal)}
-    return {key: _clean(str(value)) for key, value in plain.items()}
+    """What may be kept, without a Kenyan number wherever one stands."""
+    return {key: _PHONE.sub("(number)", value) for key, value in chosen(values, _EVIDENCE).items()}

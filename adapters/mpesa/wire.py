@@ -6,41 +6,29 @@ in `codes`, what an answer means in our words in `verdict`.
 
 from __future__ import annotations
 
-import json
 import re
-from decimal import Decimal
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
-from adapters.mpesa.settings import MpesaSettings
-from gateway.money import Asset
+from adapters.mpesa.settings import KES, MpesaSettings
+from gateway.money import Money
 from gateway.offramp import AttemptRef, Instruction
+from gateway.railkit.documents import Unreadable, document, money_of, text_of
+from gateway.railkit.http import Answer
 
-KES = Asset("KES", 2)
 TOKEN_PATH = "/oauth/v1/generate"  # noqa: S105 - an address
 PAYMENT_PATH = "/mpesa/b2c/v3/paymentrequest"
 STATUS_PATH = "/mpesa/transactionstatus/v1/query"
+BALANCE_PATH = "/mpesa/accountbalance/v1/query"
 
-BODY_MOST = 65_536
-"""Longest document read, in bytes; Daraja's have about two thousand."""
-
+ACCOUNT_PARTS = 4
+"""What an account has at least in a balance: name, currency, current, available."""
 HTTP_OK = 200
 HTTP_ERROR = 400
 """From here on an HTTP status is an error."""
 
 _MSISDN = re.compile(r"\+(254[17][0-9]{8})")
-
-
-class Answer(NamedTuple):
-    """An HTTP answer: status and whole body."""
-
-    status: int
-    body: bytes
-
-
-class Unreadable(ValueError):
-    """Not the JSON that Daraja documents."""
 
 
 def msisdn(account: str) -> str | None:
@@ -85,26 +73,31 @@ def status_body(
     }
 
 
-def document(body: bytes) -> dict[str, Any]:
-    """A JSON object with exact numbers. Raises `Unreadable`."""
-    if len(body) > BODY_MOST:
-        raise Unreadable("longer than any document of Daraja's")
-    try:
-        read = json.loads(body, parse_float=Decimal, parse_constant=_no_number)
-    except (ValueError, ArithmeticError, RecursionError):
-        raise Unreadable("not JSON") from None
-    if not isinstance(read, dict):
-        raise Unreadable("not a JSON object")
-    return read
+def balance_body(*, settings: MpesaSettings, credential: str, result_url: str, timeout_url: str) -> dict[str, str]:
+    """The body of POST /mpesa/accountbalance/v1/query, about our own short code."""
+    return {
+        "Initiator": settings.initiator_name,
+        "SecurityCredential": credential,
+        "CommandID": "AccountBalance",
+        "PartyA": settings.short_code,
+        "IdentifierType": "4",
+        "ResultURL": result_url,
+        "QueueTimeOutURL": timeout_url,
+        "Remarks": "OK",
+    }
 
 
-def _no_number(name: str) -> None:
-    raise Unreadable(name)
+def utility_account(text: str) -> Money | None:
+    """What is available in "Working Account|KES|700000.00|700000.00|0.00|0.00&Utility Account|KES|...&...".
 
-
-def text_of(value: object) -> str | None:
-    """A text that isn't empty; None for all else."""
-    return value if isinstance(value, str) and value else None
+    An account is name|currency|current|available|reserved|uncleared. B2C spends the Utility account. None if it isn't there
+    exactly once, in shillings.
+    """
+    accounts = [each.split("|") for each in text.split("&")]
+    found = [each for each in accounts if each[0].strip().casefold() == "utility account"]
+    if len(found) != 1 or len(found[0]) < ACCOUNT_PARTS or found[0][1] != KES.code:
+        return None
+    return money_of(found[0][3], KES)
 
 
 def _code(value: object) -> str:
@@ -123,14 +116,14 @@ Text = Annotated[str | None, BeforeValidator(text_of)]
 Code = Annotated[str, BeforeValidator(_code)]
 
 
-class Token(BaseModel):
+class AccessToken(BaseModel):
     """{"access_token": "...", "expires_in": "3599"}; the seconds come as number or text."""
 
     access_token: str = Field(pattern=r"^[!-~]+$", repr=False)
     expires_in: int = Field(gt=0)
 
     @classmethod
-    def read(cls, answer: Answer) -> Token | None:
+    def read(cls, answer: Answer) -> AccessToken | None:
         """The token in an answer; None if there is none."""
         return _read(cls, answer) if answer.status == HTTP_OK else None
 

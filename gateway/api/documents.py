@@ -14,7 +14,9 @@ from gateway.api.schemas import (
     DepositOut,
     EconomyOut,
     FeeOut,
+    InstitutionOut,
     OrderOut,
+    PickupOut,
     QuoteOut,
     RateOut,
     ReceiveOut,
@@ -54,6 +56,7 @@ def corridors_document(offer: Offer, *, now: datetime) -> CorridorsOut:
                 min=terms.least.decimal(),
                 max=terms.most.decimal(),
                 step=terms.step.decimal(),
+                institutions=[InstitutionOut(code=one.code, name=one.name) for one in terms.institutions],
                 economy=None if terms.economy is None else _economy(terms.economy, now=now),
             )
             for terms in offer.corridors.values()
@@ -115,6 +118,7 @@ def order_document(order: OrderView, *, offer: Offer, public_url: str) -> OrderO
         attempts=[AttemptOut(**asdict(attempt)) for attempt in order.attempts],
         rail=order.adapter,
         rail_receipt=order.receipt,
+        pickup=None if order.pickup is None else PickupOut(**asdict(order.pickup)),
         tracking_url=f"{public_url}/t/{order.tracking_token}",
         refund_address=order.refund_address,
         refunds=[_refund(refund) for refund in order.refunds],

@@ -48,8 +48,8 @@ async def _redirect(
     services: ApiServices, connection: AsyncConnection, *, order_id: str, partner_id: str, body: RedirectBody
 ) -> Answer:
     now = services.clock()
-    method, account = way_given(body.recipient, place="recipient")
-    wish = Redirect(order_id=order_id, method=method, account=account, channel=Channel.PARTNER, name=partner_id)
+    way = way_given(body.recipient, place="recipient")
+    wish = Redirect(order_id=order_id, way=way, channel=Channel.PARTNER, name=partner_id)
     await redirect(connection, wish=wish, offer=services.offer, now=now)
     view = await order_view(connection, now=now, order_id=order_id)
     assert view is not None

@@ -25,12 +25,12 @@ from gateway.api.ways import account_given, way_given
 from gateway.db.session import transaction
 from gateway.offramp import Method
 from gateway.orders.accept import Acceptance, QuoteNotFound, accept_quote
-from gateway.orders.recipients import ALTERNATIVES, Recipient, Way, read_recipient, read_ways
+from gateway.orders.recipients import ALTERNATIVES, Recipient, Way, institutions_of, read_recipient, read_ways
 from gateway.partners.idempotency import Answer
 from gateway.partners.tokens import Claims
 from gateway.payouts.queries import order_view
 from gateway.payouts.redirect import OrderNotFound
-from gateway.pricing.offer import Speed
+from gateway.pricing.offer import Offer, Speed
 from gateway.pricing.quotes import QuoteRequest, QuoteView, find_quote, make_quote
 
 
@@ -101,10 +101,10 @@ async def _accept(services: ApiServices, connection: AsyncConnection, *, partner
     quote = await find_quote(connection, quote_id=body.quote_id, offer=services.offer)
     if quote is None or quote.partner_id != partner_id:
         raise QuoteNotFound
-    recipient = _recipient(body.recipient, quote)
+    recipient = _recipient(body.recipient, quote, offer=services.offer)
     ways = read_ways(
         [way_given(way, place=f"{ALTERNATIVES}.{number}") for number, way in enumerate(body.recipient.alternatives)],
-        first=Way(method=Method(quote.method), account=recipient.account),
+        first=Way(method=Method(quote.method), account=recipient.account, institution=recipient.institution),
         country=quote.country,
         receive=quote.receive,
         offer=services.offer,
@@ -125,6 +125,14 @@ async def _accept(services: ApiServices, connection: AsyncConnection, *, partner
     return Answer(201, document.model_dump(mode="json"))
 
 
-def _recipient(body: RecipientBody, quote: QuoteView) -> Recipient:
+def _recipient(body: RecipientBody, quote: QuoteView, *, offer: Offer) -> Recipient:
     account = account_given(phone=body.phone, account=body.account, method=quote.method, place="recipient")
-    return read_recipient(name=body.name, account=account, country=quote.country, method=Method(quote.method))
+    method, currency = Method(quote.method), quote.receive.asset
+    return read_recipient(
+        name=body.name,
+        account=account,
+        country=quote.country,
+        method=method,
+        institution=body.institution,
+        institutions=institutions_of(offer, country=quote.country, currency=currency, method=method),
+    )

@@ -61,22 +61,28 @@ class QuoteBody(Asked):
 
 
 class WayBody(Asked):
-    """Another way to the recipient: `phone` for mobile money, `account` for the other methods."""
+    """Another way to the recipient: `phone` for mobile money and cash, `account` for the other methods.
+
+    `institution` names the bank or wallet where the corridor lists several.
+    """
 
     method: Text
     phone: Text | None = None
     account: Text | None = None
+    institution: Text | None = None
 
 
 class RecipientBody(Asked):
-    """Who is paid: `phone` for mobile money, `account` for the other methods.
+    """Who is paid: `phone` for mobile money and cash, `account` for the other methods.
 
-    `alternatives`, best first, are tried if that fails: the same amount of the same currency in the same country.
+    `institution` names the bank or wallet where the corridor lists several. `alternatives`, best first, are tried if the
+    first way fails: the same amount of the same currency in the same country.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
     phone: Text | None = None
     account: Text | None = None
+    institution: Text | None = None
     alternatives: Annotated[list[WayBody], Field(max_length=WAYS_MOST)] = Field(default_factory=list)
 
 
@@ -109,10 +115,18 @@ class EconomyOut(BaseModel):
     next_drop_at: datetime
 
 
+class InstitutionOut(BaseModel):
+    """A bank or a wallet: `code` is what an order's recipient names."""
+
+    code: str
+    name: str
+
+
 class CorridorOut(BaseModel):
     """Where and how we pay out: amounts from `min` to `max`, both allowed, in multiples of `step`, in the currency.
 
-    `economy` is null where everything is paid at once.
+    `institutions` are the banks or wallets that can be paid; none: an account says by itself where it is. `economy` is
+    null where everything is paid at once.
     """
 
     country: str
@@ -121,6 +135,7 @@ class CorridorOut(BaseModel):
     min: str
     max: str
     step: str
+    institutions: list[InstitutionOut]
     economy: EconomyOut | None
 
 
@@ -248,6 +263,14 @@ class RecipientOut(BaseModel):
     ways: list[WayOut]
 
 
+class PickupOut(BaseModel):
+    """What the recipient shows to be paid in cash: a secret between you and them."""
+
+    code: str
+    expires_at: datetime | None
+    place: str | None
+
+
 class AttemptOut(BaseModel):
     """An instruction to a rail, by the way of rank `way`.
 
@@ -291,6 +314,7 @@ class OrderOut(BaseModel):
     attempts: list[AttemptOut]
     rail: str | None
     rail_receipt: str | None
+    pickup: PickupOut | None
     tracking_url: str
     refund_address: str | None
     refunds: list[RefundOut]

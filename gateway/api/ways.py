@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gateway.api.schemas import WayBody
 from gateway.errors import Refusal
-from gateway.offramp import Method
+from gateway.orders.accounts import BY_PHONE
+from gateway.orders.recipients import GivenWay
 
 
 class WrongAccountField(Refusal):
@@ -18,13 +19,14 @@ class WrongAccountField(Refusal):
 
 def account_given(*, phone: str | None, account: str | None, method: str, place: str) -> str:
     """The account out of the field where its method has it. Raises `WrongAccountField`; `place` is where both stand."""
-    mobile = method == Method.MOBILE_MONEY
+    mobile = method in BY_PHONE
     given, other = (phone, account) if mobile else (account, phone)
     if given is None or other is not None:
         raise WrongAccountField("phone" if mobile else "account", place=place)
     return given
 
 
-def way_given(way: WayBody, *, place: str) -> tuple[str, str]:
-    """Method and account of a way. Raises `WrongAccountField`."""
-    return way.method, account_given(phone=way.phone, account=way.account, method=way.method, place=place)
+def way_given(way: WayBody, *, place: str) -> GivenWay:
+    """A way out of its document. Raises `WrongAccountField`."""
+    account = account_given(phone=way.phone, account=way.account, method=way.method, place=place)
+    return GivenWay(way.method, account, way.institution)

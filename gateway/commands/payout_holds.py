@@ -88,19 +88,22 @@ def redirect(
     method: Annotated[
         str | None, typer.Option("--method", help="mobile_money, bank, card, cash or exchange; else the order's own.")
     ] = None,
+    institution: Annotated[
+        str | None, typer.Option("--institution", help="Its bank or wallet, where there are several.")
+    ] = None,
     config: Config = None,
     data: Data = None,
 ) -> None:
     """Pay a held order's recipient by another way than the one that was refused."""
     from gateway.desk.case import read_case
+    from gateway.orders.recipients import GivenWay
     from gateway.payouts.redirect import Channel, Redirect
     from gateway.payouts.redirect import redirect as redirect_order
 
     async def act(connection: AsyncConnection, gateway: Gateway) -> Redirected:
         wish = Redirect(
             order_id=order_id,
-            method=method or (await read_case(connection, order_id=order_id)).method,
-            account=account,
+            way=GivenWay(method or (await read_case(connection, order_id=order_id)).method, account, institution),
             channel=Channel.OPERATOR,
             name=by,
             reason=reason,

@@ -45,6 +45,20 @@ def status(as_json: AsJson = False, config: Config = None, data: Data = None) ->
 
 
 @app.command()
+def webhooks(as_json: AsJson = False, config: Config = None, data: Data = None) -> None:
+    """Show the addresses to enter at providers which call one address about all payments, and where to enter them there."""
+    from gateway.payouts.addresses import Webhook
+    from gateway.payouts.addresses import webhooks as addresses_of
+
+    async def act(_connection: AsyncConnection, gateway: Gateway) -> list[Webhook]:
+        return addresses_of(gateway.rails, gateway.addresses)
+
+    for one in in_transaction(config, data, act):
+        text = f"{one.rail}  {one.label}  {one.address}\n  {one.where}"
+        typer.echo(json.dumps(one._asdict()) if as_json else text)
+
+
+@app.command()
 def stop(rail: RailName, by: By, reason: Reason, config: Config = None, data: Data = None) -> None:
     """Send nothing more to a rail until a person starts it again. What was sent is asked about as before."""
     from gateway.payouts.breakers import open_breaker

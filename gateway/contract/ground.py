@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import count
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn, cast
 
 import pytest
 from fastapi import FastAPI
 
 from gateway.clock import system_clock
 from gateway.contract.harness import Inbox, Rail, eventually, running
+from gateway.contract.requests import Expected
 from gateway.ids import new_id
 from gateway.money import Money
 from gateway.offramp import (
+    RAILS_OWN,
     AdapterContext,
-    AdapterFactory,
     Asked,
     AttemptRef,
     Callback,
@@ -25,6 +28,7 @@ from gateway.offramp import (
     Destination,
     ForgedCallback,
     Instruction,
+    NamesAttempt,
     Offramp,
     Outcome,
     Report,
@@ -34,15 +38,23 @@ from gateway.railsim import Options, Scenario
 
 OPEN = (Outcome.PENDING, Outcome.AVAILABLE, Outcome.UNKNOWN)
 HOLDER = "Wanjiku Canary-Holder"
+ROUNDS = 20
+"""How many questions something final may take."""
 _numbers = count(1)
+
+Make = Callable[[Mapping[str, Any]], Offramp]
+"""Makes an adapter from settings; the suite closes it."""
 
 
 class Ground:
-    """Subclass it once per adapter. The names below are all that a subclass gives."""
+    """Subclass it once per adapter. The names up to the line are all that a subclass gives."""
 
-    factory: ClassVar[AdapterFactory]
-    simulator: ClassVar[Callable[[Options], FastAPI]]
+    factory: ClassVar[Callable[..., Any]]
+    """As an entry point of group "lastmile.adapters": takes an `AdapterContext`."""
+    simulator: ClassVar[Callable[..., FastAPI]]
+    """As an entry point of group "lastmile.simulators": takes `Options`."""
     absent: ClassVar[Mapping[Scenario, str]] = {}
+    """Scenarios that the rail can't have, each with the reason: their checks don't apply."""
     answer_within_setting: ClassVar[Mapping[str, object]]
     """The setting with which one call may take half a second."""
 
@@ -60,24 +72,48 @@ class Ground:
             institution=corridor.institutions[0].code if corridor.institutions else None,
         )
 
-    async def collect(self, rail: Rail, instruction: Instruction, report: Report) -> None:
-        """What the recipient does with an AVAILABLE payment: takes the cash. Override it for rails that pay cash."""
+    def secrets(self, settings: Mapping[str, Any]) -> list[str]:
+        """What may never show."""
+        raise NotImplementedError
+
+    def requests(self, instruction: Instruction, settings: Mapping[str, Any]) -> Sequence[Expected]:  # noqa: ARG002
+        """Every request that the adapter may make in the life of this payment, byte for byte; one of them moves money."""
+        return ()
 
     def check_payment_request(
         self, request: Mapping[str, Any], instruction: Instruction, settings: Mapping[str, Any]
     ) -> None:
-        """Assert every byte of the recorded request for payment: method, target, headers, body."""
-        raise NotImplementedError
+        """Assert of the recorded request that moves money what no regular expression can: a signature, a digest."""
 
-    def secrets(self, settings: Mapping[str, Any]) -> list[str]:
-        """What may never show."""
-        raise NotImplementedError
+    def wrap(self, made: Any) -> Offramp:
+        """What the suite speaks to: the adapter itself, or for `PaysInLegs` what drives its legs."""
+        return cast("Offramp", made)
+
+    def id_at_rail(self, attempt_id: str) -> str:
+        """The id under which `/_sim/payouts` shows an attempt."""
+        return attempt_id
+
+    def account_at_rail(self, to: Destination) -> str:
+        """The account that `/_sim/payouts` shows for a recipient."""
+        return to.account
+
+    async def collect(self, rail: Rail, instruction: Instruction, report: Report) -> None:
+        """What the recipient does with an AVAILABLE payment: takes the cash. Override it for rails that pay cash."""
+
+    def unknown_account(self, corridor: Corridor) -> Destination | None:  # noqa: ARG002
+        """An account that the simulated rail doesn't know, for rails that look names up; None: it knows every one."""
+        return None
+
+    def statement_file(self, rail: Rail) -> bytes | None:  # noqa: ARG002
+        """The simulated provider's statement as a file, for adapters that read files."""
+        return None
 
     # -- what the tests stand on ---------------------------------------------------------------------------------------
 
     @pytest.fixture(autouse=True)
     def _at(self, rail: Rail) -> None:
         self._rail = rail
+        self._refs: dict[str, str | None] = {}
 
     @pytest.fixture
     def inbox(self) -> Iterator[Inbox]:
@@ -91,14 +127,18 @@ class Ground:
         return rail.settings()
 
     @pytest.fixture
-    async def make(self, inbox: Inbox) -> AsyncIterator[Callable[[Mapping[str, Any]], Offramp]]:
+    async def make(self, inbox: Inbox, rail: Rail) -> AsyncIterator[Make]:
         made: list[Offramp] = []
 
         def make(settings: Mapping[str, Any]) -> Offramp:
             context = AdapterContext(name="tested", settings=settings, callback_address=inbox.address, clock=system_clock)
-            adapter = type(self).factory(context)
+            adapter = self.wrap(type(self).factory(context))
             if isinstance(adapter, CallsBack):
                 inbox.answer = adapter.callback_answer()
+            if isinstance(adapter, NamesAttempt):
+                inbox.names = adapter
+                for label in adapter.webhooks:
+                    rail.enter_webhook(inbox.address(RAILS_OWN, label))
             made.append(adapter)
             return adapter
 
@@ -107,8 +147,14 @@ class Ground:
             await adapter.close()
 
     @pytest.fixture
-    def adapter(self, make: Callable[[Mapping[str, Any]], Offramp], settings: Mapping[str, Any]) -> Offramp:
+    def adapter(self, make: Make, settings: Mapping[str, Any]) -> Offramp:
         return make(settings)
+
+    @pytest.fixture
+    def calls_back(self, adapter: Offramp) -> CallsBack:
+        if not isinstance(adapter, CallsBack):
+            pytest.skip("the rail calls nobody")
+        return adapter
 
     @pytest.fixture
     def corridor(self, adapter: Offramp) -> Corridor:
@@ -123,12 +169,45 @@ class Ground:
         attempt_id = new_id("att", now=system_clock())
         return Instruction(attempt_id=attempt_id, deliver=deliver, to=self.destination(corridor, next(_numbers)))
 
+    def play(self, *scenarios: Scenario, **details: object) -> None:
+        """Script the next payment; the check doesn't apply if the rail can't have one of the scenarios."""
+        for scenario in scenarios:
+            if scenario in self.absent:
+                pytest.skip(f"no {scenario.value}: {self.absent[scenario]}")
+        self._rail.script(*scenarios, **details)
+
+    def elsewhere(self, settings: Mapping[str, Any], url: str) -> dict[str, Any]:
+        """The settings with every address of the simulator's replaced by another."""
+        plain = self._rail.url
+        return {key: each.replace(plain, url) if isinstance(each, str) else each for key, each in settings.items()}
+
+    def payouts(self, instruction: Instruction) -> list[dict[str, Any]]:
+        """What the rail has taken for it."""
+        return self._rail.payouts(self.id_at_rail(instruction.attempt_id))
+
+    def times_paid(self, instruction: Instruction) -> int:
+        """How often money moved for it."""
+        return sum(each["times"] for each in self.payouts(instruction))
+
+    def reference(self, instruction: Instruction) -> AttemptRef:
+        """The attempt as the core asks about it, with the reference that the rail has told so far."""
+        return AttemptRef(
+            attempt_id=instruction.attempt_id,
+            provider_ref=self._refs.get(instruction.attempt_id),
+            deliver=instruction.deliver,
+            sent_at=system_clock(),
+        )
+
+    async def send(self, adapter: Offramp, instruction: Instruction, *, again: bool = False) -> Report:
+        """Send it as the core does: nothing is raised, what is unclear is UNKNOWN."""
+        return self._note(instruction, await send(adapter, instruction, again=again))
+
     async def ask(self, adapter: Offramp, inbox: Inbox, instruction: Instruction) -> Report:
         """Ask once and wait for the answer, which some rails give by callback. By the core's rule only proof counts."""
         told = len(inbox.deliveries)
-        answer = await adapter.status(reference(instruction))
+        answer = await adapter.status(self.reference(instruction))
         if isinstance(answer, Report):
-            return answer
+            return self._note(instruction, answer)
         assert isinstance(answer, Asked)
         assert isinstance(adapter, CallsBack)
 
@@ -136,42 +215,60 @@ class Ground:
             news = [each for each in inbox.deliveries[told:] if each.attempt_id == instruction.attempt_id]
             return next((read for each in news if (read := read_or_none(adapter, each)) is not None and read.proof), None)
 
-        return (await eventually(proof, what="the answer to a question")).report
+        return self._note(instruction, (await eventually(proof, what="the answer to a question")).report)
 
     async def settle(self, adapter: Offramp, inbox: Inbox, instruction: Instruction) -> Report:
-        """Ask until the rail says something final."""
-        for _ in range(20):
+        """Ask until the rail says something final; take the cash when it is there."""
+        for _ in range(ROUNDS):
             report = await self.ask(adapter, inbox, instruction)
             if report.outcome not in OPEN:
                 return report
             if report.outcome is Outcome.AVAILABLE:
                 await self.collect(self._rail, instruction, report)
+            await asyncio.sleep(0.005)
         raise AssertionError(f"nothing final: {report}")
 
-    async def heard(self, adapter: Offramp, inbox: Inbox, instruction: Instruction, most: int = 1) -> list[Any]:
-        """Pay, and the first callbacks that arrive."""
-        await send(adapter, instruction)
+    async def heard(self, adapter: Offramp, inbox: Inbox, instruction: Instruction, most: int = 1) -> list[CallbackRequest]:
+        """Pay, and the first callbacks that arrive: about this payment, or about none that can be believed."""
+        report = await self.send(adapter, instruction)
+        if report.outcome is Outcome.AVAILABLE:
+            await self.collect(self._rail, instruction, report)
 
         def enough() -> list[CallbackRequest] | None:
-            arrived = inbox.of(instruction.attempt_id)
+            arrived = [each for each in inbox.deliveries if each.attempt_id in (instruction.attempt_id, RAILS_OWN)]
             return arrived[:most] if len(arrived) >= most else None
 
         return await eventually(enough, what="callbacks")
 
-
-def reference(instruction: Instruction) -> AttemptRef:
-    """The attempt as the core asks about it when it has heard nothing yet."""
-    return AttemptRef(
-        attempt_id=instruction.attempt_id, provider_ref=None, deliver=instruction.deliver, sent_at=system_clock()
-    )
+    def _note(self, instruction: Instruction, report: Report) -> Report:
+        if report.provider_ref is not None:
+            self._refs[instruction.attempt_id] = report.provider_ref
+        return report
 
 
-def read_or_none(adapter: Any, delivery: CallbackRequest) -> Callback | None:
-    """The callback, or None for a forged one."""
+def missing(what: str) -> NoReturn:
+    """The check can't be made, because the `Contract` or the adapter doesn't say what it has to."""
+    pytest.skip(f"MISSING: {what}")
+
+
+def read_or_none(adapter: CallsBack, delivery: CallbackRequest) -> Callback | None:
+    """The callback, or None for a forged one, be it that it names no attempt or that it can't be believed."""
+    if delivery.attempt_id == RAILS_OWN:
+        return None
     try:
         return adapter.read_callback(delivery)
     except ForgedCallback:
         return None
+
+
+def assert_refused(adapter: CallsBack, delivery: CallbackRequest) -> None:
+    """Neither believed on arrival, where the rail has one address for all payments, nor when it is read."""
+    if isinstance(adapter, NamesAttempt):
+        with pytest.raises(ForgedCallback):
+            adapter.attempt_of(replace(delivery, attempt_id=RAILS_OWN))
+    if delivery.attempt_id != RAILS_OWN:
+        with pytest.raises(ForgedCallback):
+            adapter.read_callback(delivery)
 
 
 @pytest.fixture(scope="class")

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ from fastapi import FastAPI
 
 from gateway.clock import system_clock
 from gateway.money import Money
-from gateway.offramp import CallbackRequest
+from gateway.offramp import RAILS_OWN, CallbackRequest, ForgedCallback, NamesAttempt
 from gateway.railsim import Scenario
 
 DEADLINE_S = 10
@@ -72,29 +72,49 @@ class Rail:
     client: httpx.Client
 
     def settings(self) -> dict[str, Any]:
-        return self._get("settings")
+        """With which an adapter can use it."""
+        return dict(self._get("settings"))
 
     def script(self, *scenarios: Scenario, **details: object) -> None:
+        """What happens to the next payment."""
         body = {"scenarios": [each.value for each in scenarios], **details}
         self.client.post("/_sim/faults", json=body).raise_for_status()
 
     def forget_scripts(self) -> None:
+        """Nothing special happens to the next payments."""
         self.client.delete("/_sim/faults").raise_for_status()
 
+    def enter_webhook(self, url: str) -> None:
+        """The address for callbacks about all payments, as a person enters it at the provider."""
+        self.client.put("/_sim/webhook", json={"url": url}).raise_for_status()
+
     def hold(self, money: Money) -> None:
+        """Set the float."""
         body = {"currency": money.asset.code, "amount": money.decimal()}
         self.client.put("/_sim/balance", json=body).raise_for_status()
 
-    def payouts(self, attempt_id: str) -> list[dict[str, Any]]:
-        return [each for each in self._get("payouts") if each["id"] == attempt_id]
+    def balances(self) -> dict[str, str]:
+        """The float per currency, as decimals."""
+        return dict(self._get("balance"))
 
-    def times_paid(self, attempt_id: str) -> int:
-        return sum(each["times"] for each in self.payouts(attempt_id))
+    def payouts(self, payment_id: str) -> list[dict[str, Any]]:
+        """What was taken under an id."""
+        return [each for each in self._get("payouts") if each["id"] == payment_id]
+
+    def times_paid(self, payment_id: str) -> int:
+        """How often money moved under an id."""
+        return sum(each["times"] for each in self.payouts(payment_id))
+
+    def movements(self, payment_id: str) -> list[dict[str, Any]]:
+        """What moved on the account for an id."""
+        return [each for each in self._get("statement") if each["payment_id"] == payment_id]
 
     def requests(self) -> list[dict[str, Any]]:
-        return self._get("requests")
+        """All that came in, byte for byte."""
+        return list(self._get("requests"))
 
     def scenarios(self) -> set[Scenario]:
+        """What it can be scripted to do."""
         return {Scenario(name) for name in self._get("scenarios")}
 
     def _get(self, name: str) -> Any:
@@ -114,6 +134,8 @@ class Inbox:
     def __init__(self) -> None:
         self.deliveries: list[CallbackRequest] = []
         self.answer: tuple[int, Mapping[str, object]] = (200, {})
+        self.names: NamesAttempt | None = None
+        """Who tells the attempt of what arrives at the rail's own address."""
         inbox = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -130,23 +152,34 @@ class Inbox:
         self._thread.start()
 
     def address(self, attempt_id: str, label: str) -> str:
+        """Where a rail is to call about an attempt."""
         return f"http://127.0.0.1:{self._server.server_port}/{attempt_id}/{label}"
 
     def of(self, attempt_id: str) -> list[CallbackRequest]:
+        """What arrived about an attempt."""
         return [each for each in self.deliveries if each.attempt_id == attempt_id]
 
     def close(self) -> None:
+        """Stop listening."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+    def _attempt_of(self, arrived: CallbackRequest) -> str:
+        """As the gateway does: what names no attempt that can be believed stays at the rail's own address."""
+        if arrived.attempt_id != RAILS_OWN or self.names is None:
+            return arrived.attempt_id
+        try:
+            return self.names.attempt_of(arrived) or RAILS_OWN
+        except ForgedCallback:
+            return RAILS_OWN
 
     def _take(self, handler: BaseHTTPRequestHandler) -> None:
         _, attempt_id, label = handler.path.split("/")
         body = handler.rfile.read(int(handler.headers.get("content-length", "0")))
         headers = {name.lower(): value for name, value in handler.headers.items()}
-        self.deliveries.append(
-            CallbackRequest(attempt_id=attempt_id, label=label, headers=headers, body=body, received_at=system_clock())
-        )
+        arrived = CallbackRequest(attempt_id=attempt_id, label=label, headers=headers, body=body, received_at=system_clock())
+        self.deliveries.append(replace(arrived, attempt_id=self._attempt_of(arrived)))
         status, document = self.answer
         handler.send_response(status)
         handler.send_header("content-type", "application/json")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -105,12 +105,9 @@ async def accept_quote(
         )
     )
     recipient = acceptance.recipient
-    await connection.execute(insert(RecipientRow).values(order_id=order_id, name=recipient.name, account=recipient.account))
+    await connection.execute(insert(RecipientRow).values(order_id=order_id, **asdict(recipient)))
     if acceptance.ways:
-        ways = [
-            {"order_id": order_id, "rank": rank, "method": way.method, "account": way.account}
-            for rank, way in enumerate(acceptance.ways, start=1)
-        ]
+        ways = [{"order_id": order_id, "rank": rank, **asdict(way)} for rank, way in enumerate(acceptance.ways, start=1)]
         await connection.execute(insert(RecipientWay), ways)
     await connection.execute(
         insert(OutboxMessage).values(

@@ -47,6 +47,8 @@ class Recipient(SQLModel, table=True):
     name: str = text(repr=False)
     account: str = text(repr=False)
     """Phone number in E.164, CLABE, IBAN: as the quote's method has it."""
+    institution: str | None = text(default=None)
+    """The bank or the wallet's operator (gateway.offramp.Institution.code), where the account doesn't say it."""
 
 
 class RecipientWay(SQLModel, table=True):
@@ -59,6 +61,7 @@ class RecipientWay(SQLModel, table=True):
     """From 1, best first. Rank 0 is the quote's method with the recipient's account."""
     method: str = text()
     account: str = text(repr=False)
+    institution: str | None = text(default=None)
 
 
 class OrderEvent(SQLModel, table=True):

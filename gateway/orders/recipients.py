@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-
-import phonenumbers
-from babel import Locale
+from typing import NamedTuple
 
 from gateway.errors import Refusal
-from gateway.money import Money
-from gateway.offramp import Method
+from gateway.money import Asset, Money
+from gateway.offramp import Institution, Method
+from gateway.orders.accounts import BadRecipient, read_account, read_institution
 from gateway.pricing.offer import Offer
 
 NAME_MOST = 100
@@ -22,22 +21,16 @@ WAYS_MOST = 5
 """How many other ways to the recipient an order takes."""
 ALTERNATIVES = "recipient.alternatives"
 """Where documents have them."""
-READABLE = frozenset({Method.MOBILE_MONEY})
-"""Methods whose accounts we can check."""
-
-
-class BadRecipient(Refusal):
-    """Name or account can't be right."""
-
-    code = "bad_recipient"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipient:
-    """A checked recipient: `account` is a phone number in E.164 for mobile money."""
+    """A checked recipient: `account` is a phone number in E.164 for mobile money and cash."""
 
     name: str = field(repr=False)
     account: str = field(repr=False)
+    institution: str | None = None
+    """The bank or the wallet's operator, where the account doesn't say it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +39,15 @@ class Way:
 
     method: Method
     account: str = field(repr=False)
+    institution: str | None = None
+
+
+class GivenWay(NamedTuple):
+    """A way as somebody gave it, not checked yet."""
+
+    method: str
+    account: str
+    institution: str | None = None
 
 
 class MethodNotOffered(Refusal):
@@ -72,50 +74,74 @@ class TooManyWays(Refusal):
         super().__init__(f"Give at most {WAYS_MOST} other ways to the recipient.", field=ALTERNATIVES)
 
 
-def read_recipient(*, name: str, account: str, country: str, method: Method) -> Recipient:
-    """Check and normalise. Raises `BadRecipient` whose field is "name" or "phone"/"account"."""
-    return Recipient(name=_name(name), account=read_account(account, country=country, method=method))
+def read_recipient(
+    *,
+    name: str,
+    account: str,
+    country: str,
+    method: Method,
+    institution: str | None = None,
+    institutions: Sequence[Institution] = (),
+) -> Recipient:
+    """Check and normalise. Raises `BadRecipient` whose field is "name", "phone", "account" or "institution".
+
+    `institutions` are those that the corridor reaches.
+    """
+    return Recipient(
+        name=_name(name),
+        account=read_account(account, country=country, method=method),
+        institution=read_institution(institution, institutions=institutions),
+    )
 
 
-def read_account(account: str, *, country: str, method: Method) -> str:
-    """An account of that method, as the rails want it. Raises `BadRecipient`."""
-    if method is Method.MOBILE_MONEY:
-        return _mobile_number(account, country=country)
-    raise BadRecipient(f"Accounts of the method {method} can't be checked yet. Choose mobile_money.", field="method")
+def institutions_of(offer: Offer, *, country: str, currency: Asset, method: Method) -> tuple[Institution, ...]:
+    """The banks or wallets that a corridor reaches; none: its accounts say it all."""
+    terms = offer.corridors.get((country, currency.code, method))
+    return () if terms is None else terms.institutions
+
+
+def several(reached: Iterable[Sequence[Institution]]) -> list[Institution]:
+    """What has to be asked for: the banks and wallets of corridors with more than one, each once, by name."""
+    by_code = {one.code: one for institutions in reached if len(institutions) > 1 for one in institutions}
+    return sorted(by_code.values(), key=lambda one: one.name)
 
 
 def methods_offered(offer: Offer, *, country: str, receive: Money) -> list[Method]:
-    """By which methods we can pay exactly `receive` there, to accounts that we can check: the same promise."""
+    """By which methods we can pay exactly `receive` there: the same promise."""
     return [
         terms.method
         for terms in offer.corridors.values()
-        if (terms.country, terms.currency) == (country, receive.asset) and terms.takes(receive) and terms.method in READABLE
+        if (terms.country, terms.currency) == (country, receive.asset) and terms.takes(receive)
     ]
 
 
-def read_way(*, method: str, account: str, country: str, receive: Money, offer: Offer) -> Way:
+def read_way(given: GivenWay, *, country: str, receive: Money, offer: Offer) -> Way:
     """Another way to pay the same amount in the same place. Raises `MethodNotOffered` and `BadRecipient`."""
     offered = methods_offered(offer, country=country, receive=receive)
-    if method not in offered:
+    if given.method not in offered:
         possible = ", ".join(offered) or "none"
         raise MethodNotOffered(f"We can't pay this amount there by this method. Possible: {possible}.", field="method")
-    return Way(method=Method(method), account=read_account(account, country=country, method=Method(method)))
+    method = Method(given.method)
+    institutions = institutions_of(offer, country=country, currency=receive.asset, method=method)
+    return Way(
+        method=method,
+        account=read_account(given.account, country=country, method=method),
+        institution=read_institution(given.institution, institutions=institutions),
+    )
 
 
-def read_ways(
-    given: Sequence[tuple[str, str]], *, first: Way, country: str, receive: Money, offer: Offer
-) -> tuple[Way, ...]:
-    """Check other ways (method, account) to an order's recipient, best first; `first` is the quote's own.
+def read_ways(given: Sequence[GivenWay], *, first: Way, country: str, receive: Money, offer: Offer) -> tuple[Way, ...]:
+    """Check other ways to an order's recipient, best first; `first` is the quote's own.
 
     Raises what `read_way` raises, `SameWayTwice` and `TooManyWays`; the field begins with `ALTERNATIVES` and the number.
     """
     if len(given) > WAYS_MOST:
         raise TooManyWays
     known = [first]
-    for number, (method, account) in enumerate(given):
+    for number, wanted in enumerate(given):
         place = f"{ALTERNATIVES}.{number}"
         try:
-            way = read_way(method=method, account=account, country=country, receive=receive, offer=offer)
+            way = read_way(wanted, country=country, receive=receive, offer=offer)
         except Refusal as refusal:
             refusal.field = f"{place}.{refusal.field}"
             raise
@@ -145,24 +171,3 @@ def _name(name: str) -> str:
     if not all(character.isprintable() for character in tidy):
         raise BadRecipient("The recipient's name contains characters that can't be printed. Type it again.", field="name")
     return tidy
-
-
-def _mobile_number(text: str, *, country: str) -> str:
-    example = phonenumbers.example_number_for_type(country, phonenumbers.PhoneNumberType.MOBILE)
-    like = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.INTERNATIONAL) if example else "+…"
-    place = Locale("en").territories.get(country, country)
-    wrong = BadRecipient(f"This is no mobile number of {place}. Write it like {like}.", field="phone")
-    if not text.isascii() or not text.isprintable():
-        raise wrong
-    try:
-        number = phonenumbers.parse(text, country)
-    except phonenumbers.NumberParseException:
-        raise wrong from None
-    mobile = (phonenumbers.PhoneNumberType.MOBILE, phonenumbers.PhoneNumberType.FIXED_LINE_OR_MOBILE)
-    if (
-        number.extension
-        or not phonenumbers.is_valid_number_for_region(number, country)
-        or phonenumbers.number_type(number) not in mobile
-    ):
-        raise wrong
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)

@@ -7,7 +7,10 @@ query), and no such word can be spelled with the letters a to f.
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
 from typing import NamedTuple
+
+from gateway.offramp import RAILS_OWN, NamesAttempt, Offramp
 
 PATH = "/callbacks/"
 _TAG_BYTES = 16
@@ -51,3 +54,23 @@ class CallbackAddresses:
 
     def _tag(self, text: bytes) -> bytes:
         return hmac.digest(self._key, text, "sha256")[:_TAG_BYTES]
+
+
+class Webhook(NamedTuple):
+    """An address that a person has to enter at a provider."""
+
+    rail: str
+    label: str
+    address: str
+    where: str
+    """Where it is entered there."""
+
+
+def webhooks(rails: Mapping[str, Offramp], addresses: CallbackAddresses) -> list[Webhook]:
+    """The addresses of the rails that call one address about all their payments."""
+    return [
+        Webhook(name, label, addresses.address(Callee(name, RAILS_OWN, label)), where)
+        for name, adapter in rails.items()
+        if isinstance(adapter, NamesAttempt)
+        for label, where in adapter.webhooks.items()
+    ]

@@ -95,7 +95,7 @@ SELECT id, version, quote_id, lane FROM orders WHERE id = :id AND state = 'funde
 """)
 _READ = text("""
 SELECT o.id, o.version, o.lane, q.send_asset, q.receive_units, q.receive_asset, s.decimals, q.country, q.method, r.name,
-    r.account, EXISTS (SELECT FROM attempts WHERE order_id = o.id) AS tried,
+    r.account, r.institution, EXISTS (SELECT FROM attempts WHERE order_id = o.id) AS tried,
     EXISTS (SELECT FROM recipient_ways WHERE order_id = o.id) AS ways
 FROM unnest(string_to_array(:ids, ','), CAST(string_to_array(:versions, ',') AS integer[]), string_to_array(:quotes, ','),
     string_to_array(:lanes, ',')) WITH ORDINALITY AS o (id, version, quote_id, lane, number)
@@ -113,7 +113,8 @@ WHERE a.order_id = ANY(string_to_array(:ids, ',')) AND (
 ORDER BY a.id
 """)
 _WAYS = text("""
-SELECT order_id, rank, method, account FROM recipient_ways WHERE order_id = ANY(string_to_array(:ids, ',')) ORDER BY rank
+SELECT order_id, rank, method, account, institution FROM recipient_ways
+WHERE order_id = ANY(string_to_array(:ids, ',')) ORDER BY rank
 """)
 _OPEN = text("""
 INSERT INTO attempts (id, order_id, adapter, deliver_asset, deliver_units, way, batch_id, outcome, evidence, asks, due_at,
@@ -212,7 +213,7 @@ async def _ways(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, di
     found: dict[str, dict[Way, str]] = {order_id: {} for order_id in ids}
     if ids:
         for row in await connection.execute(_WAYS, {"ids": ",".join(ids)}):
-            found[row.order_id][Way(row.rank, row.method)] = row.account
+            found[row.order_id][Way(row.rank, row.method, row.institution)] = row.account
     return found
 
 

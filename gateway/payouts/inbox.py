@@ -16,20 +16,30 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from gateway.clock import Clock
 from gateway.db.faults import passes
 from gateway.db.session import reading, transaction, wake
-from gateway.offramp import Callback, CallbackRequest, CallsBack, Capabilities, ForgedCallback, Outcome, Report
+from gateway.offramp import (
+    RAILS_OWN,
+    Callback,
+    CallbackRequest,
+    CallsBack,
+    Capabilities,
+    ForgedCallback,
+    Outcome,
+    Report,
+)
 from gateway.operators.incidents import Alarm, open_incidents
 from gateway.payouts.pace import next_watch
 from gateway.payouts.rails import Rails
 from gateway.payouts.record import News, record
 from gateway.payouts.reports import checked_report
+from gateway.railkit.floats import QUESTION
 
 log = structlog.get_logger()
 
 SET = 100
 KEPT_HEADERS = frozenset({"content-type", "user-agent", "x-forwarded-for", "date"})
 """Headers stored with a callback, beside those that sign it; the rest could carry secrets."""
-SIGNATURE = "signature"
-"""What the name of a header that signs a callback ends with: it proves the body, and nothing else."""
+SIGNING = ("signature", "signature-input", "signature-date", "content-digest", "timestamp")
+"""What the name of a header that signs a callback ends with (RFC 9421, RFC 9530): it proves the body, and nothing else."""
 HEADER_MOST = 1_000
 EVENT_ID_MOST = 200
 READ_WITHIN_S = 5
@@ -60,7 +70,7 @@ WHERE handled_at IS NULL AND adapter = ANY(CAST(:adapters AS text[])) ORDER BY i
 _PATIENCE = text("SET LOCAL lock_timeout = '2s'")
 # In the order in which records are locked everywhere; what is read is what the locks hold.
 _LOCK = text("""
-SELECT a.id, a.order_id, a.outcome, a.closed_at FROM attempts AS a JOIN orders AS o ON o.id = a.order_id
+SELECT a.id, a.order_id, a.adapter, a.outcome, a.closed_at FROM attempts AS a JOIN orders AS o ON o.id = a.order_id
 WHERE a.id = ANY(CAST(:ids AS text[])) ORDER BY o.id FOR UPDATE OF o, a
 """)
 _HANDLED = text("""
@@ -130,7 +140,7 @@ def _kept(headers: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value[:HEADER_MOST].replace("\0", "")
         for name, value in headers.items()
-        if name in KEPT_HEADERS or name.endswith(SIGNATURE)
+        if name in KEPT_HEADERS or name.endswith(SIGNING)
     }
 
 
@@ -201,7 +211,7 @@ async def _handle(engine: AsyncEngine, *, rails: Rails, now: datetime, only: int
         if not claimed:
             return 0
         # One of each attempt: what a second one says is judged when the first one has been recorded.
-        rows = list({row.attempt_id: row for row in reversed(claimed)}.values())
+        rows = list({_concern(row): row for row in reversed(claimed)}.values())
         # Not in this thread: other work shares its loop, and nobody knows how long an adapter may think.
         async with asyncio.timeout(READ_WITHIN_S):
             read = await asyncio.to_thread(lambda: [_read(row, rails) for row in rows])
@@ -209,8 +219,10 @@ async def _handle(engine: AsyncEngine, *, rails: Rails, now: datetime, only: int
         attempts = {attempt.id: attempt for attempt in locked}
         found = _Set(results={}, news=[], bells={}, alarms=[], answered={})
         for row, callback in zip(rows, read, strict=True):
-            capabilities = rails[row.adapter].capabilities
-            _judge(found, row, callback, attempts.get(row.attempt_id), capabilities=capabilities, now=now)
+            capabilities, attempt = rails[row.adapter].capabilities, attempts.get(row.attempt_id)
+            # Where the body names the attempt, a rail could name one that another rail pays.
+            own = attempt if attempt is not None and attempt.adapter == row.adapter else None
+            _judge(found, row, callback, own, capabilities=capabilities, now=now)
         await record(connection, news=found.news, now=now, capabilities=rails.capabilities)
         await _ring(connection, found, now=now)
         await connection.execute(_ANSWERED, {"ids": list(found.answered), "due": list(found.answered.values())})
@@ -218,6 +230,11 @@ async def _handle(engine: AsyncEngine, *, rails: Rails, now: datetime, only: int
         values = {"now": now, "ids": list(found.results), "results": list(found.results.values())}
         await connection.execute(_HANDLED, values)
         return len(rows)
+
+
+def _concern(row: Row[tuple[object, ...]]) -> object:
+    """What is handled one at a time: an attempt's callbacks. Those that name none have nothing to do with each other."""
+    return row.id if row.attempt_id == RAILS_OWN else row.attempt_id
 
 
 def _judge(
@@ -231,7 +248,9 @@ def _judge(
 ) -> None:
     """Decide about one callback. The attempt is the address's: what the body says can't carry the news to another one."""
     alarm = None
-    if attempt is None:
+    if attempt is None and row.attempt_id.startswith(f"{QUESTION}_"):
+        result = "answer"  # to a question of ours that waits for it in the inbox
+    elif attempt is None:
         result = alarm = "callback_for_unknown_attempt"
     elif isinstance(callback, ForgedCallback):
         result = "unreadable"

@@ -74,6 +74,18 @@ class AttemptReport(SQLModel, table=True):
     evidence: dict[str, str] = document(default_factory=dict)
 
 
+class PickupRow(SQLModel, table=True):
+    """What a recipient shows to be paid in cash; read only where it is shown to them, the sender or the partner."""
+
+    __tablename__ = "pickups"
+
+    attempt_id: str = text(primary_key=True, foreign_key="attempts.id")
+    code: str = text(repr=False)
+    expires_at: datetime | None = moment(default=None)
+    place: str | None = text(default=None)
+    at: datetime = moment()
+
+
 class CallbackRow(SQLModel, table=True):
     """The inbox: what a rail told us, stored before it was answered. The same event of an adapter is stored once."""
 

@@ -137,17 +137,23 @@ def place(
     if row.lane in plan.full:
         return
     deliver = Money(int(row.receive_units), _asset(row.receive_asset, row.decimals))
-    first = _way(row.method)
+    first = _way(row.method, row.institution)
     economy = row.lane.endswith(ECONOMY)
     if economy:
         _lend(room, 1)
     case = Case(row.country, deliver, (first, *ways) if ways else (first,), tried)
     choice = choose(case, capabilities=desk.capabilities, allowances=room)
     if isinstance(choice, Pay):
-        method, account = row.method, row.account
+        way, account = first, row.account
         if choice.way:
-            method, account = next((way.method, account) for way, account in ways.items() if way.rank == choice.way)
-        to = Destination(country=row.country, method=_METHODS[method], account=account, holder=row.name)
+            way, account = next((way, account) for way, account in ways.items() if way.rank == choice.way)
+        to = Destination(
+            country=row.country,
+            method=_METHODS[way.method],
+            account=account,
+            holder=row.name,
+            institution=way.institution,
+        )
         plan.placed.append(Placed(row.id, deliver, to, choice.rail, choice.way, row.lane, economy))
     elif isinstance(choice, Hold):
         cause = f"no_rail:{row.version}"
@@ -171,8 +177,8 @@ def _asset(code: str, decimals: int) -> Asset:
 
 
 @cache
-def _way(method: str) -> Way:
-    return Way(0, method)
+def _way(method: str, institution: str | None) -> Way:
+    return Way(0, method, institution)
 
 
 def _lend(room: Mapping[str, Room], calls: int) -> None:

@@ -16,7 +16,7 @@ from gateway.orders.recipients import masked, masked_name
 from gateway.orders.states import S
 from gateway.payouts.redirect import ANSWERABLE
 from gateway.payouts.tracking import Facts, progress
-from gateway.payouts.views import AttemptView, DepositView, OrderView, PastStep, RefundView, WayView
+from gateway.payouts.views import AttemptView, DepositView, OrderView, PastStep, PickupView, RefundView, WayView
 from gateway.pricing.drops import next_drop
 
 _ORDER = text("""
@@ -63,6 +63,10 @@ _ATTEMPTS = text("""
 SELECT adapter, way, outcome, fault, receipt, claimed, created_at, closed_at FROM attempts
 WHERE order_id = :order_id ORDER BY id DESC LIMIT :most
 """)
+_PICKUP = text("""
+SELECT p.code, p.expires_at, p.place FROM pickups AS p JOIN attempts AS a ON a.id = p.attempt_id
+WHERE a.order_id = :order_id AND a.outcome = 'available'
+""")
 _STEPS = text("SELECT to_state, at FROM order_events WHERE order_id = :order_id ORDER BY version LIMIT 200")
 
 
@@ -89,7 +93,9 @@ async def order_view(
     refunds = (await connection.execute(_REFUNDS, {"order_id": row.id})).all()
     ways = (await connection.execute(_WAYS, {"order_id": row.id})).all()
     attempts = (await connection.execute(_ATTEMPTS, {"order_id": row.id, "most": ATTEMPTS_MOST})).all()
+    pickup = (await connection.execute(_PICKUP, {"order_id": row.id})).one_or_none()
     parts = _Parts(
+        pickup=None if pickup is None else PickupView(code=pickup.code, expires_at=pickup.expires_at, place=pickup.place),
         deposits=tuple(map(_deposit, deposits)),
         steps=tuple(PastStep(state=step.to_state, at=step.at) for step in steps),
         refunds=tuple(map(_refund, refunds)),
@@ -106,6 +112,7 @@ class _Parts:
     refunds: tuple[RefundView, ...]
     ways: tuple[WayView, ...]
     attempts: tuple[AttemptView, ...]
+    pickup: PickupView | None
 
     @property
     def latest(self) -> AttemptView | None:
@@ -187,6 +194,7 @@ def _view(row: Row[tuple[object, ...]], parts: _Parts, now: datetime) -> OrderVi
         refunds=parts.refunds,
         ways=parts.ways,
         attempts=parts.attempts,
+        pickup=parts.pickup,
         speed=row.speed,
         drop_at=facts.drop_at,
         owed=facts.owed,

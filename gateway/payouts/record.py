@@ -216,6 +216,14 @@ FROM n WHERE a.id = n.id
 """)
 
 
+# What the rail says later counts: a code may be renewed.
+_PICKUP = text("""
+INSERT INTO pickups (attempt_id, code, expires_at, place, at) VALUES (:id, :code, :expires_at, :place, :now)
+ON CONFLICT (attempt_id) DO UPDATE SET code = excluded.code, expires_at = excluded.expires_at, place = excluded.place,
+    at = excluded.at
+""")
+
+
 async def _write(
     connection: AsyncConnection, cases: Sequence[Judged], *, now: datetime, capabilities: Mapping[str, Capabilities]
 ) -> None:
@@ -239,6 +247,10 @@ async def _write(
     ]
     if document:
         await connection.execute(_WRITE, {"now": now, "news": json.dumps(document)})
+    pickups = [(case.row.id, case.report.pickup) for case in cases if case.report.pickup is not None]
+    for attempt_id, pickup in pickups:
+        values = {"id": attempt_id, "code": pickup.code, "expires_at": pickup.expires_at, "place": pickup.where, "now": now}
+        await connection.execute(_PICKUP, values)
 
 
 def _due_at(case: Judged, capabilities: Capabilities | None, *, now: datetime) -> datetime | None:

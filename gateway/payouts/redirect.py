@@ -19,10 +19,10 @@ from gateway.db.session import wake
 from gateway.errors import Refusal
 from gateway.ledger.freezes import AssetFrozen, refuse_frozen
 from gateway.money import Asset, Money
-from gateway.offramp import Method
 from gateway.operators.actions import record_action
+from gateway.orders.accounts import BY_PHONE
 from gateway.orders.advance import Move, Verdict, advance
-from gateway.orders.recipients import SameWayTwice, Way, masked, read_way
+from gateway.orders.recipients import GivenWay, SameWayTwice, Way, masked, read_way
 from gateway.orders.states import E, S
 from gateway.orders.vanished import DepositVanished, refuse_vanished
 from gateway.pricing.offer import Offer
@@ -47,11 +47,10 @@ class Channel(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redirect:
-    """What is asked for: pay to `account` by `method` instead."""
+    """What is asked for: pay by this way instead."""
 
     order_id: str
-    method: str
-    account: str = field(repr=False)
+    way: GivenWay = field(repr=False)
     channel: Channel
     name: str = ""
     """PARTNER: its id. OPERATOR: the operator's name."""
@@ -141,10 +140,13 @@ JOIN assets AS s ON s.code = q.receive_asset
 WHERE o.id = :order_id
 """)
 _WAYS = text("""
-SELECT 0 AS rank, :method AS method, account FROM recipients WHERE order_id = :order_id
-UNION ALL SELECT rank, method, account FROM recipient_ways WHERE order_id = :order_id ORDER BY rank
+SELECT 0 AS rank, :method AS method, account, institution FROM recipients WHERE order_id = :order_id
+UNION ALL SELECT rank, method, account, institution FROM recipient_ways WHERE order_id = :order_id ORDER BY rank
 """)
-_ADD = text("INSERT INTO recipient_ways (order_id, rank, method, account) VALUES (:order_id, :rank, :method, :account)")
+_ADD = text("""
+INSERT INTO recipient_ways (order_id, rank, method, account, institution)
+VALUES (:order_id, :rank, :method, :account, :institution)
+""")
 _KEEP = text("""
 INSERT INTO order_redirects (order_id, rank, method, account_masked, refused_rank, refused_masked, by, at)
 VALUES (:order_id, :rank, :method, :account_masked, :refused_rank, :refused_masked, :by, :now)
@@ -167,9 +169,9 @@ async def redirect(connection: AsyncConnection, *, wish: Redirect, offer: Offer,
     if order is None or (wish.channel is Channel.PARTNER and order.partner_id != wish.name):
         raise OrderNotFound
     receive = Money(int(order.receive_units), Asset(order.receive_asset, order.decimals))
-    way = read_way(method=wish.method, account=wish.account, country=order.country, receive=receive, offer=offer)
+    way = read_way(wish.way, country=order.country, receive=receive, offer=offer)
     rows = await connection.execute(_WAYS, {"order_id": order.id, "method": order.method})
-    ways = {row.rank: Way(method=row.method, account=row.account) for row in rows}
+    ways = {row.rank: Way(method=row.method, account=row.account, institution=row.institution) for row in rows}
     if order.state != S.HELD or order.hold_reason not in ANSWERABLE:
         if order.redirected_rank and ways.get(order.redirected_rank) == way:
             return _redirected(order.id, order.redirected_rank, way, replayed=True)
@@ -188,7 +190,7 @@ async def _refuse(
         raise TooManyRedirects
     # Held means that none of them works: what was given before would fail as it did.
     if way in ways.values():
-        raise SameWayTwice(field="phone" if way.method is Method.MOBILE_MONEY else "account")
+        raise SameWayTwice(field="phone" if way.method in BY_PHONE else "account")
     try:
         await refuse_vanished(connection, order_id=order.id)
         await refuse_frozen(connection, asset=order.send_asset)
@@ -215,7 +217,7 @@ async def _add(
         "refused_masked": masked(refused.account),
         "by": wish.by,
     }
-    await connection.execute(_ADD, {**values, "account": way.account})
+    await connection.execute(_ADD, {**values, "account": way.account, "institution": way.institution})
     await connection.execute(_KEEP, {**values, **kept, "now": now})
     await connection.execute(_TELL, {"order_id": order.id, "rank": rank, "now": now})
     if wish.channel is Channel.OPERATOR:

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from gateway.clock import Clock
 from gateway.failpoints import failpoint
+from gateway.legs import PaysInLegs
 from gateway.offramp import Asked, AttemptRef, Fault, Instruction, Offramp, Outcome, PaysInBulk, Report
 from gateway.payouts.calls import pay, pay_bulk, question
 from gateway.payouts.rails import Rails
@@ -59,6 +60,8 @@ async def send_all(claimed: Sequence[Claimed], *, rails: Rails, clock: Clock) ->
 _Call = tuple[Claimed, ...]
 """What goes as one instruction: one payment, or the payments of a batch."""
 _TOO_LATE = Report(outcome=Outcome.FAILED, fault=Fault.TRANSIENT, reason=LEASE_RAN_OUT)
+_BEGUN = Report(outcome=Outcome.PENDING, reason="its legs begin")
+"""Of a rail that pays in legs: gateway.sagas makes them, one after the other, once this is recorded."""
 _LoopSeconds = float
 """A moment by the event loop's clock."""
 _abandoned: set[asyncio.Task[Any]] = set()
@@ -68,10 +71,11 @@ _abandoned: set[asyncio.Task[Any]] = set()
 class _Share:
     """One rail's part of a set: the calls that wait, those under way, and the tasks that make them."""
 
-    __slots__ = ("adapter", "limit", "most", "running", "slots", "waiting", "workers")
+    __slots__ = ("adapter", "in_legs", "limit", "most", "running", "slots", "waiting", "workers")
 
     def __init__(self, adapter: Offramp, slots: asyncio.Semaphore, items: Sequence[Claimed]) -> None:
         self.adapter = adapter
+        self.in_legs = isinstance(adapter, PaysInLegs)
         self.slots = slots
         self.limit = adapter.capabilities.answer_within
         self.most = adapter.capabilities.concurrency

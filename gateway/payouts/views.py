@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum, auto
 
@@ -111,6 +111,15 @@ class WayView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PickupView:
+    """How the recipient is paid in cash: for them, the sender and the partner only."""
+
+    code: str = field(repr=False)
+    expires_at: datetime | None
+    place: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PastStep:
     """One line of the order's history: the state it came to, and when."""
 
@@ -166,5 +175,7 @@ class OrderView:
     """For economy: the drop with which it goes; before the money is there, the next one. None: it waits for none."""
     owed: Money | None = None
     """What a payment in part left the recipient without."""
+    pickup: PickupView | None = None
+    """While the money waits at a counter."""
     answerable: bool = False
     """Held for its recipient: another way to pay them is the answer (gateway.payouts.redirect)."""

@@ -11,7 +11,7 @@ from datetime import timedelta
 from enum import StrEnum, auto
 
 from gateway.money import Asset, Money
-from gateway.offramp import Method
+from gateway.offramp import Institution, Method
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +67,8 @@ class Terms:
     """Payouts are multiples of it (M-Pesa pays whole shillings)."""
     economy: Economy | None = None
     """None: everything is paid at once."""
+    institutions: tuple[Institution, ...] = ()
+    """The banks or wallets that some rail reaches; none: the account says it all by itself."""
 
     @property
     def at_drops(self) -> Terms | None:

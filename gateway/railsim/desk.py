@@ -165,6 +165,16 @@ class Desk:
             if self.shelf.get("float", money.asset.code) is None:
                 self.hold(money)
 
+    @property
+    def webhook(self) -> str | None:
+        """The address that was entered here for callbacks about all payments; None if none was."""
+        kept = self.shelf.get("webhook", "url")
+        return None if kept is None else kept["url"]
+
+    def enter_webhook(self, url: str) -> None:
+        """Call this address from now on."""
+        self.shelf.put(("webhook", "url", {"url": url}))
+
     def script_for(self, *, id: str, account: str, amount: Money) -> Script:  # noqa: A002 - the word on the wire
         """The script for a payment with these facts, taken from the queue."""
         return self.scripts.take({"id": id, "account": account, "amount": amount.decimal()})

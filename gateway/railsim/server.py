@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import httpx
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import Message, Receive, Scope, Send
 
 from gateway.money import Money, MoneyError
@@ -245,6 +245,21 @@ async def set_balance(amount: Amount, desk: DeskHere) -> dict[str, str]:
     """Set the float."""
     desk.hold(amount.money(desk))
     return await balance(desk)
+
+
+class Webhook(BaseModel):
+    """The one address that a rail calls about all payments, as a person enters it at the provider."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: str = Field(pattern=r"^https?://")
+
+
+@control.put("/webhook")
+async def enter_webhook(webhook: Webhook, desk: DeskHere) -> Webhook:
+    """Enter the address for callbacks about all payments; of no effect at a rail that is told an address per payment."""
+    desk.enter_webhook(webhook.url)
+    return webhook
 
 
 @control.get("/settings")

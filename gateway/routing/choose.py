@@ -43,6 +43,8 @@ class Way(NamedTuple):
 
     rank: int
     method: str
+    institution: str | None = None
+    """The bank or wallet, where the account doesn't say it."""
 
 
 class Tried(NamedTuple):
@@ -179,8 +181,8 @@ def _possible(case: Case, capabilities: Mapping[str, Capabilities]) -> list[tupl
     return [
         (rail, way)
         for way in case.ways
-        for rail, least, most, step in corridors.get((case.country, way.method, asset), ())
-        if least <= units <= most and not units % step
+        for rail, least, most, step, reached in corridors.get((case.country, way.method, asset), ())
+        if least <= units <= most and not units % step and (not reached or way.institution in reached)
     ]
 
 
@@ -189,6 +191,8 @@ class _Limits(NamedTuple):
     least: int
     most: int
     step: int
+    reached: frozenset[str | None]
+    """Codes of the banks or wallets; none: the account says it all."""
 
 
 _Corridors = Mapping[tuple[str, str, Asset], Sequence[_Limits]]
@@ -211,7 +215,13 @@ def _by_place(capabilities: Mapping[str, Capabilities]) -> _Corridors:
     for rail, abilities in capabilities.items():
         for corridor in abilities.corridors:
             found.setdefault(_place(corridor), []).append(
-                _Limits(rail, corridor.least.units, corridor.most.units, corridor.step.units)
+                _Limits(
+                    rail,
+                    corridor.least.units,
+                    corridor.most.units,
+                    corridor.step.units,
+                    frozenset(one.code for one in corridor.institutions),
+                )
             )
     return found
 

@@ -1,1 +1,1 @@
-"""Payments in several steps: each leg an attempt of its own, driven from one set of rows."""
+"""Payments in several steps: drives one leg after the other of rails that implement `gateway.legs.PaysInLegs`."""

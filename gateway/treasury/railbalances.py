@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from gateway.clock import Clock
 from gateway.money import Money
-from gateway.offramp import HoldsBalance, KeepsStatement
+from gateway.offramp import KeepsStatement
 from gateway.payouts.rails import Rails
 from gateway.treasury.books import Held
+from gateway.treasury.floats import balance_of, tells_balance
 from gateway.treasury.report import SHOWN_MOST, Break, Comparison, Findings, Item, NotMade
 
 _OPEN = text("""
@@ -30,14 +32,16 @@ class Told:
     before: Mapping[tuple[str, str], Held]
 
 
-async def ask_balances(rails: Rails, *, before: Mapping[tuple[str, str], Held]) -> tuple[list[Told], list[NotMade]]:
+async def ask_balances(
+    engine: AsyncEngine, *, rails: Rails, before: Mapping[tuple[str, str], Held], clock: Clock
+) -> tuple[list[Told], list[NotMade]]:
     """The balances of the rails that tell them."""
     told, not_made = [], []
     for rail, adapter in rails.items():
-        if not isinstance(adapter, HoldsBalance):
+        if not tells_balance(adapter):
             continue
         try:
-            balances = await adapter.balance()
+            balances = await balance_of(engine, rail=rail, adapter=adapter, clock=clock)
         except Exception as error:  # noqa: BLE001 - whatever an adapter raises, the other places are compared all the same
             why = f"the rail didn't tell its balance ({type(error).__name__})"
             not_made.append(NotMade(check=f"rail:{rail}", why=why))
@@ -52,7 +56,7 @@ def not_compared(rails: Rails, *, files: Sequence[str]) -> list[NotMade]:
     return [
         NotMade(check=f"rail:{rail}", why=f"{sentence}--statement {rail}=FILE")
         for rail, adapter in rails.items()
-        if not isinstance(adapter, HoldsBalance | KeepsStatement) and rail not in files
+        if not (tells_balance(adapter) or isinstance(adapter, KeepsStatement)) and rail not in files
     ]
 
 
@@ -71,6 +75,9 @@ async def compare_balances(
         for money in answer.balances:
             key = f"rail:{answer.rail}", money.asset.code
             flying = open_attempts.get((answer.rail, money.asset.code))
+            if key not in held and flying is None:
+                findings.not_made += _never_booked(answer.rail, money)
+                continue
             comparison = _comparison(answer, money, held.get(key), flying)
             findings.comparisons.append(comparison)
             explained = sum(one.effect for one in lines if (one.place, one.asset) == key)
@@ -84,6 +91,12 @@ async def compare_balances(
             for asset in sorted(untold)
         ]
     return findings
+
+
+def _never_booked(rail: str, money: Money) -> list[NotMade]:
+    """Of a rail at which the books never had anything, the balance is only what somebody put in before we began."""
+    why = f"the rail holds {money}, and nothing was ever booked there: `lastmile rails top-up {rail}` books what you put in"
+    return [NotMade(check=f"rail:{rail}:{money.asset.code}", why=why)] if money.units else []
 
 
 def _comparison(answer: Told, money: Money, after: Held | None, flying: object) -> Comparison:

@@ -96,7 +96,7 @@ async def _run(
         before = await read_held(connection)
         up_to = await runs.compared_up_to(connection)
     progress("rails: balances")
-    told, silent = await ask_balances(rails, before=before)
+    told, silent = await ask_balances(engine, rails=rails, before=before, clock=clock)
     outside.told, outside.not_made = told, outside.not_made + silent
     await _ask_chains(engine, outside, chains, before, up_to, progress)
     progress("books")

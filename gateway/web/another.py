@@ -9,7 +9,16 @@ from starlette.responses import RedirectResponse, Response
 
 from gateway.db.session import transaction
 from gateway.errors import Refusal
-from gateway.orders.recipients import BadRecipient, MethodNotOffered, SameWayTwice, masked_name, methods_offered
+from gateway.orders.accounts import BadRecipient
+from gateway.orders.recipients import (
+    GivenWay,
+    MethodNotOffered,
+    SameWayTwice,
+    institutions_of,
+    masked_name,
+    methods_offered,
+    several,
+)
 from gateway.payouts.redirect import Channel, Redirect, redirect
 from gateway.payouts.views import OrderView
 from gateway.web.guards import read_form
@@ -38,19 +47,26 @@ class AnotherWay:
         fields = await read_form(request, public_url=services.public_url)
         view = await self.tracker.view(request)
         account, method = fields.get("account", "").strip()[:FIELD_MOST], fields.get("method", "")[:FIELD_MOST]
-        wish = Redirect(order_id=view.id, method=method, account=account, channel=Channel.TRACKER)
+        institution = fields.get("institution", "").strip()[:FIELD_MOST]
+        way = GivenWay(method, account, institution or None)
+        wish = Redirect(order_id=view.id, way=way, channel=Channel.TRACKER)
         try:
             async with transaction(services.engine) as connection:
                 await redirect(connection, wish=wish, offer=services.offer, now=services.clock())
         except TO_PUT_RIGHT as refusal:
-            return self._form(view, method=method, account=account, problem=str(refusal))
+            return self._form(view, given=way, problem=str(refusal))
         except Refusal as refusal:
             return self.tracker.pages.answer("refused.html", status=409, view=view, sentence=str(refusal))
         return _page(view)
 
-    def _form(self, view: OrderView, *, method: str = "", account: str = "", problem: str | None = None) -> Response:
-        methods = methods_offered(self.tracker.services.offer, country=view.country, receive=view.receive)
-        chosen = next((known for known in (method, view.method) if known in methods), methods[0] if methods else "")
+    def _form(self, view: OrderView, *, given: GivenWay | None = None, problem: str | None = None) -> Response:
+        given = given or GivenWay("", "")
+        offer = self.tracker.services.offer
+        methods = methods_offered(offer, country=view.country, receive=view.receive)
+        chosen = next((known for known in (given.method, view.method) if known in methods), methods[0] if methods else "")
+        reached = [
+            institutions_of(offer, country=view.country, currency=view.receive.asset, method=method) for method in methods
+        ]
         return self.tracker.pages.answer(
             "redirect.html",
             status=200 if problem is None else 422,
@@ -58,7 +74,8 @@ class AnotherWay:
             name=masked_name(view.recipient_name),
             methods=methods,
             chosen=chosen,
-            account=account,
+            institutions=several(reached),
+            given=given,
             problem=problem,
         )
 

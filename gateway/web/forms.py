@@ -9,8 +9,9 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import Refusal
-from gateway.offramp import Method
-from gateway.orders.recipients import Recipient, Way, read_recipient, read_ways
+from gateway.offramp import Institution, Method
+from gateway.orders.accounts import BY_PHONE
+from gateway.orders.recipients import GivenWay, Recipient, Way, read_recipient, read_ways, several
 from gateway.pricing.consensus import NoRate
 from gateway.pricing.offer import Offer, Speed, Terms, Token
 from gateway.pricing.quotes import QuoteRequest, QuoteView, make_quote
@@ -32,6 +33,7 @@ INPUTS = {
     "asset": "token",
     "speed": "speed",
     "second": "second",
+    "institution": "institution",
 }
 """Which of our inputs a refusal's field (its last part) is about; others stand above the form."""
 
@@ -85,6 +87,8 @@ class Entries:
     phone: str = ""
     second: str = ""
     """Another number of the recipient's, to be paid if the first one can't be."""
+    institution: str = ""
+    """The recipient's bank or wallet, where the corridor reaches several."""
     speed: str = Speed.STANDARD
 
     @classmethod
@@ -117,6 +121,16 @@ class Choices:
     def takes_second(self) -> bool:
         """Whether a second mobile number could be paid."""
         return any(terms.method is Method.MOBILE_MONEY for terms in self.corridors.values())
+
+    @property
+    def institutions(self) -> list[Institution]:
+        """The banks and wallets of corridors that reach several."""
+        return several(terms.institutions for terms in self.corridors.values())
+
+    @property
+    def by_phone(self) -> bool:
+        """Whether every account is a mobile number."""
+        return all(terms.method in BY_PHONE for terms in self.corridors.values())
 
     @property
     def at_drops(self) -> list[Terms]:
@@ -176,8 +190,8 @@ def other_ways(entries: Entries, *, quote: QuoteView, recipient: Recipient, offe
     """The second number, if one was typed. Raises a `Refusal` whose field is "second"."""
     if not entries.second:
         return ()
-    first = Way(method=Method(quote.method), account=recipient.account)
-    given = [(Method.MOBILE_MONEY, entries.second)]
+    first = Way(method=Method(quote.method), account=recipient.account, institution=recipient.institution)
+    given = [GivenWay(Method.MOBILE_MONEY, entries.second, entries.institution or None)]
     try:
         return read_ways(given, first=first, country=quote.country, receive=quote.receive, offer=offer)
     except Refusal as refusal:
@@ -203,7 +217,15 @@ def _request(entries: Entries, terms: Terms, token: Token) -> QuoteRequest:
 def _recipient(entries: Entries, terms: Terms, refusals: list[Refusal]) -> Recipient | None:
     for name in (entries.name, ANYONE):
         try:
-            recipient = read_recipient(name=name, account=entries.phone, country=terms.country, method=terms.method)
+            recipient = read_recipient(
+                name=name,
+                account=entries.phone,
+                country=terms.country,
+                method=terms.method,
+                # One select for all corridors: where a corridor needs none, what stands there is of another one.
+                institution=entries.institution if len(terms.institutions) > 1 else None,
+                institutions=terms.institutions,
+            )
         except Refusal as refusal:
             refusals.append(refusal)
             if refusal.field != "name":

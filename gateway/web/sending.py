@@ -19,7 +19,15 @@ from gateway.errors import Refusal
 from gateway.money import Money
 from gateway.offramp import Method
 from gateway.orders.accept import Acceptance, Accepted, QuoteNotFound, QuoteUsed, accept_quote, order_of_quote
-from gateway.orders.recipients import BadRecipient, MethodNotOffered, Recipient, SameWayTwice, Way, read_recipient
+from gateway.orders.accounts import BadRecipient
+from gateway.orders.recipients import (
+    MethodNotOffered,
+    Recipient,
+    SameWayTwice,
+    Way,
+    institutions_of,
+    read_recipient,
+)
 from gateway.pricing.drops import next_drop
 from gateway.pricing.offer import Terms
 from gateway.pricing.quotes import find_quote
@@ -113,8 +121,17 @@ class Sending:
         if quote is None or quote.partner_id is not None:
             raise QuoteNotFound
         # The corridor is the quote's: the form's own could have been changed on the way.
+        method = Method(quote.method)
+        institutions = institutions_of(
+            self.services.offer, country=quote.country, currency=quote.receive.asset, method=method
+        )
         recipient = read_recipient(
-            name=entries.name, account=entries.phone, country=quote.country, method=Method(quote.method)
+            name=entries.name,
+            account=entries.phone,
+            country=quote.country,
+            method=method,
+            institution=entries.institution if len(institutions) > 1 else None,
+            institutions=institutions,
         )
         ways = other_ways(entries, quote=quote, recipient=recipient, offer=self.services.offer)
         acceptance = Acceptance(quote_id=quote_id, partner_id=None, recipient=recipient, ways=ways)
@@ -152,10 +169,10 @@ async def _made_before(connection: AsyncConnection, acceptance: Acceptance) -> A
     return accepted
 
 
-_RECIPIENT = text("SELECT name, account FROM recipients WHERE order_id = :order_id")
+_RECIPIENT = text("SELECT name, account, institution FROM recipients WHERE order_id = :order_id")
 # As they were given with the order: what was added after a refusal is no part of the form.
 _WAYS = text("""
-SELECT method, account FROM recipient_ways AS w WHERE order_id = :order_id
+SELECT method, account, institution FROM recipient_ways AS w WHERE order_id = :order_id
 AND NOT EXISTS (SELECT FROM order_redirects AS d WHERE d.order_id = w.order_id AND d.rank = w.rank)
 ORDER BY rank
 """)
@@ -164,5 +181,5 @@ ORDER BY rank
 async def _recipient_of(connection: AsyncConnection, order_id: str) -> tuple[Recipient, tuple[Way, ...]]:
     row = (await connection.execute(_RECIPIENT, {"order_id": order_id})).one()
     ways = await connection.execute(_WAYS, {"order_id": order_id})
-    recipient = Recipient(name=row.name, account=row.account)
-    return recipient, tuple(Way(method=Method(way.method), account=way.account) for way in ways)
+    recipient = Recipient(name=row.name, account=row.account, institution=row.institution)
+    return recipient, tuple(Way(method=Method(way.method), account=way.account, institution=way.institution) for way in ways)

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from importlib.metadata import entry_points
 
 import httpx
 import pytest
@@ -28,7 +29,7 @@ def lastmile(*arguments, **environment):
     [
         (("up", "--config", "/nowhere/lastmile.toml"), "/nowhere/lastmile.toml: cannot be read"),
         (("check",), "lastmile.toml: there is none here"),
-        (("simulator", "pigeon"), 'There is no simulator "pigeon". There are: mpesa'),
+        (("simulator", "pigeon"), 'There is no simulator "pigeon". There are: agent_network, airtel'),
         (("simulator", "mpesa:x"), "as in mpesa:7001"),
         (("demo", "pay", "0x00"), "No running demo has an order with this deposit address"),
     ],
@@ -55,7 +56,9 @@ def test_help_is_quick_and_lists_the_commands():
 
 
 def test_the_installed_adapters_are_listed():
-    assert lastmile("rails").stdout == "mpesa  adapters.mpesa:Mpesa\n"
+    listed = dict(line.split() for line in lastmile("rails").stdout.splitlines())
+    assert listed["mpesa"] == "adapters.mpesa:Mpesa"
+    assert {point.name for point in entry_points(group="lastmile.adapters")} == set(listed)
 
 
 def test_several_simulators_run_in_one_process_and_stop_when_told(tmp_path):

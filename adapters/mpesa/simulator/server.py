@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Mapping
 from typing import Any
@@ -10,15 +9,28 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 
+from adapters.mpesa.settings import KES
 from adapters.mpesa.simulator import bodies, checks
 from adapters.mpesa.simulator.checks import Refused
 from adapters.mpesa.simulator.credentials import Credentials
 from adapters.mpesa.simulator.statement import statement_csv
 from adapters.mpesa.simulator.tokens import Tokens
-from gateway.money import Asset, Money
-from gateway.railsim import Codes, Cut, Desk, Options, Payment, RailApp, Scenario, State, post_later, rail_app, start
+from gateway.money import Money
+from gateway.railsim import (
+    Codes,
+    Course,
+    Delivery,
+    Desk,
+    Options,
+    Payment,
+    RailApp,
+    Scenario,
+    Script,
+    State,
+    post_later,
+    start,
+)
 
-KES = Asset("KES", 2)
 FLOAT = Money(10_000_000_00, KES)
 LEAST, MOST, DAILY = Money(10_00, KES), Money(250_000_00, KES), Money(500_000_00, KES)
 
@@ -29,12 +41,10 @@ ABSENT = frozenset({
 })  # fmt: skip
 """Daraja quotes nothing, signs nothing, tells no names, cancels nothing, and pays into wallets only."""
 UNAVAILABLE = (503, "500.003.1001", "Internal Server Error")
-NOT_TAKEN: Mapping[Scenario, tuple[int, str, str]] = {
+REFUSALS: Mapping[Scenario, tuple[int, str, str]] = {
     Scenario.ERROR_BEFORE_ACCEPT: UNAVAILABLE,
     Scenario.RATE_LIMITED: (500, "500.003.02", "Error Occurred: Spike Arrest Violation"),
     Scenario.TOKEN_EXPIRED: (404, "404.001.03", "Invalid Access Token"),
-}
-TAKEN: Mapping[Scenario, tuple[int, str, str]] = {
     Scenario.ERROR_AFTER_ACCEPT: UNAVAILABLE,
     Scenario.DUPLICATE_ANSWER: DUPLICATE,
 }
@@ -51,15 +61,14 @@ def app(options: Options | None = None) -> RailApp:
     return Daraja(desk).app
 
 
-class Daraja:
+class Daraja(Course):
     """The protocol of one Daraja app and short code."""
 
     def __init__(self, desk: Desk) -> None:
-        self.desk = desk
+        super().__init__(desk, title="M-PESA simulator")
         self.credentials = Credentials.of(desk)
         self.key = self.credentials.key()
         self.tokens = Tokens(credentials=self.credentials, clock=desk.clock)
-        self.app = rail_app(desk, title="M-PESA simulator", settings=self.settings, resume=self.finish)
         self.app.add_exception_handler(Refused, _refusal)
         self.app.add_exception_handler(404, _no_such_resource)
         self.app.add_exception_handler(405, _no_such_method)
@@ -90,76 +99,34 @@ class Daraja:
         given = self._fields(await request.body(), checks.PAYMENT)
         if self.desk.find(given["OriginatorConversationID"]) is not None:
             raise Refused(*DUPLICATE)
-        payment = self._payment(given)
-        script = payment.script
-        if Scenario.TOKEN_EXPIRED in script:
-            self.tokens.expire()
-        if Scenario.CUT_BEFORE_ACCEPT in script:
-            return Cut()
-        if Scenario.REFUSED in script:
-            code = script.code or "400.002.02"
-            raise Refused(int(code[:3]) if "." in code else 500, code, "Refused by script")
-        _refuse(script.scenarios, NOT_TAKEN)
-        self.desk.accept(payment)
-        return await self._answer(payment)
-
-    async def _answer(self, payment: Payment) -> Response:
-        """Answer a request that was taken, and let the payment run its course."""
-        script = payment.script
-        if Scenario.CALLBACK_FORGED in script:
-            forged = bodies.forged_result(payment, amount=self.desk.amount_of(payment), funds=self._funds())
-            await post_later(self.app, url=payment.rail["result_url"], body=forged)
-        if Scenario.CALLBACK_EARLY in script:
-            await self._settle(payment.id)
-        else:
-            start(self.app, self.finish(payment))
-        if Scenario.SLOW_ACCEPT in script:
-            await asyncio.sleep(script.seconds)
-        if Scenario.ANSWER_LOST in script:
-            return Cut()
-        _refuse(script.scenarios, TAKEN)
-        return _ack(conversation=payment.rail["conversation"], original=payment.id)
+        return await self.take(self._payment(given), refusal=self._refusal, accepted=_accepted)
 
     async def status(self, request: Request) -> Response:
         """POST /mpesa/transactionstatus/v1/query, by our id or by receipt."""
         self.tokens.check(request)
         given = self._fields(await request.body(), checks.STATUS)
-        payment = self._find(given)
-        script = None
-        if payment is not None:
-            self.desk.note_question(payment)
-            script = payment.script
-        if (
-            script
-            and payment
-            and Scenario.QUESTION_FAILS in script
-            and script.code is None
-            and payment.asked <= script.polls
-        ):
+        found = self._find(given)
+        payment = None if found is None else self.asked(found)
+        if payment is not None and payment.script.code is None and self.question_fails(payment):
             raise Refused(*UNAVAILABLE)
         conversation, original = self._new_question()
         answer = self._status_answer(given, payment, conversation=conversation, original=original)
-        delay = self.desk.options.delay_s if script is None else self.desk.delay_s(script)
+        delay = self.desk.options.delay_s if payment is None else self.desk.delay_s(payment.script)
         start(self.app, post_later(self.app, url=given["ResultURL"], body=answer, after_s=delay))
         return _ack(conversation=conversation, original=original)
 
     def _status_answer(
         self, given: Mapping[str, str], payment: Payment | None, *, conversation: str, original: str
     ) -> bytes:
-        def failed(code: str) -> bytes:
-            return bodies.failed_question(code, original=original, conversation=conversation)
-
+        failure = None
         if not self._is_initiator(given["Initiator"], given["SecurityCredential"]):
-            return failed("2001")
-        if payment is None:
-            return failed(bodies.NOT_FOUND)
-        script, early = payment.script, payment.asked <= payment.script.polls
-        if early and Scenario.NOT_FOUND in script:
-            return failed(bodies.NOT_FOUND)
-        if early and Scenario.QUESTION_FAILS in script:
-            return failed(script.code or "")
-        if Scenario.PENDING_POLLS in script and self.desk.settle(payment, failure=self._failure(payment)):
-            start(self.app, self._call_back(payment))
+            failure = "2001"
+        elif payment is None or self.hides(payment):
+            failure = bodies.NOT_FOUND
+        elif self.question_fails(payment):
+            failure = payment.script.code
+        if payment is None or failure is not None:
+            return bodies.failed_question(failure or bodies.NOT_FOUND, original=original, conversation=conversation)
         return bodies.status_result(
             payment,
             amount=self.desk.amount_of(payment),
@@ -182,22 +149,23 @@ class Daraja:
         start(self.app, post_later(self.app, url=given["ResultURL"], body=answer, after_s=delay))
         return _ack(conversation=conversation, original=original)
 
-    async def finish(self, payment: Payment) -> None:
-        """Settle a payment after its delay, and call back."""
-        await asyncio.sleep(self.desk.delay_s(payment.script))
-        await self._settle(payment.id)
-
-    async def _settle(self, id: str) -> None:  # noqa: A002 - the word on the wire
-        payment = self.desk.find(id)
-        if payment is not None and self.desk.settle(payment, failure=self._failure(payment)):
-            await self._call_back(payment)
-
-    async def _call_back(self, payment: Payment) -> None:
-        if Scenario.CALLBACK_LOST in payment.script:
-            return
+    def callback(self, payment: Payment) -> Delivery:
+        """What Daraja posts to a payment's ResultURL."""
         body = bodies.payment_result(payment, amount=self.desk.amount_of(payment), funds=self._funds())
-        for _ in range(2 if Scenario.CALLBACK_TWICE in payment.script else 1):
-            await post_later(self.app, url=payment.rail["result_url"], body=body)
+        return Delivery(url=payment.rail["result_url"], body=body)
+
+    def forged(self, payment: Payment) -> Delivery:
+        """Anybody could post one."""
+        body = bodies.forged_result(payment, amount=self.desk.amount_of(payment), funds=self._funds())
+        return Delivery(url=payment.rail["result_url"], body=body)
+
+    def _refusal(self, scenario: Scenario, script: Script) -> Response | None:
+        if scenario is Scenario.TOKEN_EXPIRED:
+            self.tokens.expire()
+        if scenario is Scenario.REFUSED:
+            code = script.code or "400.002.02"
+            return Refused(int(code[:3]) if "." in code else 500, code, "Refused by script").answer()
+        return Refused(*REFUSALS[scenario]).answer() if scenario in REFUSALS else None
 
     def _payment(self, given: Mapping[str, str]) -> Payment:
         id_, account, amount = (
@@ -222,7 +190,7 @@ class Daraja:
             },
         )
 
-    def _failure(self, payment: Payment) -> str | None:
+    def failure(self, payment: Payment) -> str | None:
         """M-PESA's code if its own rules refuse the payment."""
         amount = Money.parse(payment.amount, KES)
         if payment.rail["initiator"] != "known":
@@ -248,13 +216,14 @@ class Daraja:
             raise Refused(400, "400.002.02", "Bad Request - Invalid PartyA")
         return given
 
-    def _find(self, given: Mapping[str, str]) -> Payment | None:
+    def _find(self, given: Mapping[str, str]) -> str | None:
+        """The id of the payment that a question is about."""
         original, transaction = given.get("OriginalConversationID"), given.get("TransactionID")
         if original is None and transaction is None:
             raise Refused(400, "400.002.02", "Bad Request - Invalid TransactionID")
         if original is not None:
-            return self.desk.find(original)
-        return next((each for each in self.desk.payments() if each.receipt == transaction), None)
+            return original
+        return next((each.id for each in self.desk.payments() if each.receipt == transaction), None)
 
     def _is_initiator(self, name: str, credential: str) -> bool:
         known = self.credentials
@@ -269,10 +238,8 @@ class Daraja:
         return self.desk.held(KES.code)
 
 
-def _refuse(scenarios: list[Scenario], table: Mapping[Scenario, tuple[int, str, str]]) -> None:
-    for scenario in scenarios:
-        if scenario in table:
-            raise Refused(*table[scenario])
+def _accepted(payment: Payment) -> Response:
+    return _ack(conversation=payment.rail["conversation"], original=payment.id)
 
 
 def _ack(*, conversation: str, original: str) -> JSONResponse:

@@ -6,8 +6,9 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 
+from adapters.mpesa.settings import KES
 from adapters.mpesa.simulator.bodies import NAIROBI
-from gateway.money import Asset, Money
+from gateway.money import Money
 from gateway.railsim import Movement
 
 COLUMNS = (
@@ -30,7 +31,6 @@ REASONS: Mapping[str, str] = {
     "return": "Business Payment to Customer Reversal",
     "top_up": "Organization Settlement of Funds",
 }
-KES = Asset("KES", 2)
 
 
 def statement_csv(movements: Sequence[Movement], *, short_code: str, held: Money) -> str:

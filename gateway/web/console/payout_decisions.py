@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from gateway.desk.case import read_case
 from gateway.money import Money
 from gateway.offramp import Fault, Method
+from gateway.orders.recipients import GivenWay
 from gateway.payouts.casework import read_attempt
 from gateway.payouts.evidence import NAME_MOST, PLACE_MOST, SAID_MOST, BadEvidence, Evidence, Verdict
 from gateway.payouts.holds import hold_order
@@ -88,8 +89,7 @@ async def _redirect(deed: Deed) -> None:
     method = deed.fields.get("method") or (await read_case(deed.connection, order_id=deed.subject)).method
     wish = Redirect(
         order_id=deed.subject,
-        method=method,
-        account=deed.fields["account"],
+        way=GivenWay(method, deed.fields["account"], deed.fields.get("institution") or None),
         channel=Channel.OPERATOR,
         name=deed.operator,
         reason=deed.reason,

@@ -73,6 +73,7 @@ async def test_an_order_says_where_to_send_what_until_when(desk: Desk, partner: 
         "attempts": [],
         "rail": None,
         "rail_receipt": None,
+        "pickup": None,
         "tracking_url": f"{URL}/t/{row.tracking_token}",
         "refund_address": None,
         "refunds": [],

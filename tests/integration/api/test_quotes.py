@@ -208,6 +208,7 @@ async def test_the_corridors_are_the_words_and_limits_of_a_quote(desk: Desk, par
             "min": "10.00",
             "max": "250000.00",
             "step": "1.00",
+            "institutions": [],
             "economy": {"fee": "10.00", "every_s": 3600, "next_drop_at": "2026-11-22T12:00:00Z"},
         }
     ]

@@ -11,8 +11,10 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 from sqlmodel import SQLModel
 
+import gateway.agents.models
 import gateway.chain.models
 import gateway.desk.models
+import gateway.fills.models
 import gateway.ledger.models
 import gateway.operators.models
 import gateway.orders.models

@@ -13,7 +13,7 @@ from gateway.ledger.post import register_assets
 from gateway.offramp import Fault, Instruction, Method, Outcome, Report
 from gateway.orders.accept import Acceptance, Accepted, accept_quote
 from gateway.orders.advance import Move, advance
-from gateway.orders.recipients import Recipient, Way
+from gateway.orders.recipients import GivenWay, Recipient, Way
 from gateway.orders.states import E
 from gateway.payouts.dispatch import dispatch
 from gateway.payouts.queries import order_view
@@ -117,7 +117,7 @@ async def test_when_all_are_refused_it_is_a_question_and_the_answer_is_paid(engi
     assert rail.told == [FIRST, SECOND]
     asked = await see(engine, order, clock)
     assert (asked.progress.status, asked.progress.reason, asked.answerable) == ("needs_info", "recipient_refused", True)
-    wish = Redirect(order_id=order.order_id, method="mobile_money", account=THIRD, channel=Channel.TRACKER)
+    wish = Redirect(order_id=order.order_id, way=GivenWay("mobile_money", THIRD), channel=Channel.TRACKER)
     async with transaction(engine) as connection:
         await redirect(connection, wish=wish, offer=OFFER, now=clock())
     await run(engine, rails, clock)

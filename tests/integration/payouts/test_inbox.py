@@ -440,3 +440,22 @@ async def test_a_set_of_arrivals_knows_which_were_new(engine, paying):
         assert await store_all(connection, arrivals=[arrival("a"), arrival("b"), arrival("a")]) == [True, True, False]
         assert await store_all(connection, arrivals=[arrival("b"), arrival("c")]) == [False, True]
     assert await scalar(engine, "SELECT count(*) FROM callbacks") == 3
+
+
+async def test_a_rail_proves_nothing_of_an_attempt_that_another_rail_pays(engine, rail, paying):
+    request = CallbackRequest(attempt_id=paying, label="status", headers={}, body=json.dumps(PAID).encode(), received_at=NOW)
+    async with transaction(engine) as connection:
+        assert await store(connection, adapter="other", event_id="e", request=request)
+    assert await handle_callbacks(engine, rails=Rails({"fake": rail, "other": rail}), clock=lambda: NOW) == 1
+    assert await results(engine) == ["callback_for_unknown_attempt"]
+    assert await kinds(engine) == ["callback_for_unknown_attempt"]
+    assert await scalar(engine, "SELECT state FROM orders") == "paying"
+
+
+async def test_a_signature_of_http_messages_is_kept_whole(engine, paying):
+    names = ["signature", "signature-input", "signature-date", "content-digest", "x-rail-timestamp"]
+    headers = dict.fromkeys([*names, "verif-hash", "x-api-key"], "v")
+    request = CallbackRequest(attempt_id=paying, label="status", headers=headers, body=b"{}", received_at=NOW)
+    async with transaction(engine) as connection:
+        assert await store(connection, adapter="fake", event_id="e", request=request)
+    assert sorted(await scalar(engine, "SELECT headers FROM callbacks")) == sorted(names)

@@ -20,7 +20,7 @@ from gateway.offramp import Outcome
 from gateway.operators.accounts import add_operator
 from gateway.operators.incidents import Alarm, open_incidents
 from gateway.orders.accept import Accepted
-from gateway.orders.recipients import BadRecipient, MethodNotOffered, SameWayTwice
+from gateway.orders.recipients import BadRecipient, GivenWay, MethodNotOffered, SameWayTwice
 from gateway.orders.states import E, S
 from gateway.orders.vanished import DepositVanished
 from gateway.payouts.queries import order_view
@@ -44,7 +44,7 @@ FIRST, SECOND, THIRD = "+254712345678", "0722 000 111", "+254733111222"
 
 
 def wish(order: Accepted, account: str = SECOND, **changes: object) -> Redirect:
-    asked = Redirect(order_id=order.order_id, method="mobile_money", account=account, channel=Channel.TRACKER)
+    asked = Redirect(order_id=order.order_id, way=GivenWay("mobile_money", account), channel=Channel.TRACKER)
     return replace(asked, **changes)  # type: ignore[arg-type]
 
 
@@ -205,7 +205,7 @@ async def test_each_refused_account_stays_refused(engine: AsyncEngine) -> None:
 async def test_the_promise_stays_the_same(engine: AsyncEngine, changes: dict[str, str], error: type[Refusal]) -> None:
     order = await refused(engine)
     with pytest.raises(error):
-        await ask(engine, replace(wish(order), **changes))
+        await ask(engine, wish(order, way=GivenWay("mobile_money", SECOND)._replace(**changes)))
     assert (await see(engine, order)).state == S.HELD
 
 

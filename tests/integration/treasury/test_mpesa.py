@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -17,10 +19,13 @@ from gateway.money import Money
 from gateway.offramp import AdapterContext
 from gateway.orders.funding import book_deposits
 from gateway.payouts.dispatch import dispatch
+from gateway.payouts.inbox import handle_callbacks, store
 from gateway.payouts.poll import poll
 from gateway.payouts.rails import Rails
 from gateway.payouts.record import News, record
 from gateway.railsim import Options, Scenario
+from gateway.treasury import floats
+from gateway.treasury.floats import watch_floats
 from gateway.treasury.reconcile import reconcile
 from gateway.treasury.statements import NoStatementFiles, NoSuchRail, UnreadableStatement
 from tests.factories import KES, FakeRail, make_deposit, make_orders
@@ -35,7 +40,11 @@ class Counter:
         self.engine, self.simulator, self.rail, self.inbox = engine, simulator, rail, inbox
         self.now = BEGIN
         simulator.desk.clock = lambda: self.now
-        settings = rail.settings() | {"reasons": ASSUMED_REASONS | {"Organization Settlement of Funds": "top_up"}}
+        rail.hold(Money(0, KES))
+        settings = rail.settings() | {
+            "reasons": ASSUMED_REASONS | {"Organization Settlement of Funds": "top_up"},
+            "top_up_below": "2000",
+        }
         context = AdapterContext(name="mpesa", settings=settings, callback_address=inbox.address, clock=lambda: self.now)
         self.adapter = Mpesa(context)
         self.rails = Rails({"mpesa": self.adapter})
@@ -55,6 +64,8 @@ class Counter:
         """One order, paid as far as M-PESA's own answers say."""
         self.rail.script(*(scenarios or [Scenario.HAPPY]))
         [order] = await make_orders(self.engine, now=self.now)
+        async with transaction(self.engine) as connection:
+            await connection.execute(text("UPDATE recipients SET institution = 'mpesa'"))
         await make_deposit(self.engine, order, at=self.now)
         await book_deposits(self.engine, least={}, now=self.now)
         await dispatch(self.engine, rails=self.rails, clock=self.clock)
@@ -77,9 +88,36 @@ class Counter:
 
     async def reconcile(self, *files):
         content = self.rail.client.get("/_sim/statement.csv").content
-        return await reconcile(
-            self.engine, rails=self.rails, chains=(), clock=self.clock, statements=files or [("mpesa", content)]
-        )
+        async with self.door_open():
+            return await reconcile(
+                self.engine, rails=self.rails, chains=(), clock=self.clock, statements=files or [("mpesa", content)]
+            )
+
+    @asynccontextmanager
+    async def door_open(self):
+        """Answers to our questions reach the inbox, as the API puts them there, and are handled as all callbacks are."""
+
+        async def carry():
+            carried = 0
+            while True:
+                for request in self.inbox.deliveries[carried:]:
+                    carried += 1
+                    if request.attempt_id.startswith("ask_"):
+                        event_id = self.adapter.read_callback(request).event_id
+                        async with transaction(self.engine) as connection:
+                            await store(connection, adapter="mpesa", event_id=event_id, request=request)
+                        await handle_callbacks(self.engine, rails=self.rails, clock=self.clock)
+                await asyncio.sleep(0.01)
+
+        carrying = asyncio.create_task(carry())
+        try:
+            yield
+        finally:
+            carrying.cancel()
+
+    async def incidents(self):
+        async with transaction(self.engine) as connection:
+            return (await connection.execute(text("SELECT kind, cause, detail FROM incidents ORDER BY id"))).all()
 
 
 @pytest.fixture
@@ -112,10 +150,59 @@ async def test_what_mpesa_did_wrong_is_named_from_its_downloaded_statement_in_on
     assert {one.check for one in report.not_made} == {"chain:31337"}
 
 
-async def test_a_rail_of_which_nothing_is_known_is_said_to_be_so_and_bad_files_are_refused(counter):
+async def test_the_balance_told_by_callback_is_compared_with_the_books(counter):
+    await counter.put_in("5000.00")
+    await counter.pay()
+    counter.rail.client.put("/_sim/balance", json={"currency": "KES", "amount": "3700.00"}).raise_for_status()
+    report = await counter.reconcile()
+    assert [(one.kind, one.place, one.effect) for one in report.breaks] == [("balance_differs", "rail:mpesa", -51_00)]
+    assert [one.kind for one in await counter.incidents()] == ["balance_differs"], "the answer itself is no alarm"
+
+
+async def test_a_balance_where_nothing_was_ever_booked_is_told_with_the_way_to_book_it(counter):
+    counter.rail.hold(Money(7_00, KES))
+    report = await counter.reconcile()
+    assert report.breaks == ()
+    [said] = [one.why for one in report.not_made if one.check == "rail:mpesa:KES"]
+    assert "holds 7.00 KES" in said
+    assert "lastmile rails top-up mpesa" in said
+
+
+async def test_an_answer_that_does_not_come_leaves_the_balance_uncompared(counter, monkeypatch):
+    monkeypatch.setattr(floats, "ANSWERED_WITHIN_S", 0.3)
     report = await reconcile(counter.engine, rails=counter.rails, chains=(), clock=counter.clock)
-    assert [one.check for one in report.not_made] == ["rail:mpesa"]
-    assert "--statement mpesa=FILE" in report.not_made[0].why
+    [said] = [one.why for one in report.not_made if one.check == "rail:mpesa"]
+    assert "NotAnswered" in said
+
+
+async def test_a_low_float_is_told_once_a_day_while_it_is_low(counter):
+    async def watched():
+        async with counter.door_open():
+            return await watch_floats(counter.engine, rails=counter.rails, clock=counter.clock)
+
+    counter.rail.hold(Money(2_000_00, KES))
+    assert (await watched(), await counter.incidents()) == (0, [])
+    counter.rail.hold(Money(1_999_99, KES))
+    assert (await watched(), await watched()) == (0, 0), "no reason for the loop to go round at once"
+    [incident] = await counter.incidents()
+    assert (incident.kind, incident.cause) == ("float_low", "float:mpesa:KES:2026-11-22")
+    assert (incident.detail["held"], incident.detail["top_up_below"]) == ("1999.99 KES", "2000.00 KES")
+    counter.now += timedelta(days=1)
+    await watched()
+    assert len(await counter.incidents()) == 2
+
+
+async def test_a_rail_that_does_not_tell_keeps_no_other_from_being_watched(counter, monkeypatch):
+    monkeypatch.setattr(floats, "ANSWERED_WITHIN_S", 0.3)
+    counter.rail.hold(Money(0, KES))
+    assert await watch_floats(counter.engine, rails=counter.rails, clock=counter.clock) == 0
+    assert await counter.incidents() == []
+
+
+async def test_a_rail_of_which_nothing_is_known_is_said_to_be_so_and_bad_files_are_refused(counter):
+    report = await reconcile(counter.engine, rails=Rails({"fake": FakeRail()}), chains=(), clock=counter.clock)
+    assert [one.check for one in report.not_made] == ["rail:fake"]
+    assert "--statement fake=FILE" in report.not_made[0].why
     assert report.exit_code == 2
     with pytest.raises(UnreadableStatement, match="Nothing of it was taken"):
         await counter.reconcile(("mpesa", b"PK"))

@@ -103,7 +103,7 @@ async def test_an_expired_quote_offers_a_new_one_with_the_same_data(pages: Pages
     assert "This quote expired at" in page.text
     assert await pages.count("orders") == 0
     again = {found["name"]: found["value"] for found in page.all("input", type="hidden")}
-    assert again == FILLED | {"second": "", "speed": "standard"}
+    assert again == FILLED | {"second": "", "speed": "standard", "institution": ""}
     renewed = await pages.client.post(page.one("form")["action"], data=again)
     assert renewed.status_code == 200
     assert fields["quote_id"] not in renewed.text

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.money import Asset, Money
-from gateway.offramp import Capabilities, Corridor, Fault, Method, Outcome, Resend
+from gateway.offramp import Capabilities, Corridor, Fault, Institution, Method, Outcome, Resend
 from gateway.routing.choose import (
     ATTEMPT_NOT_OVER,
     FAILURES_MOST,
@@ -312,3 +312,14 @@ def _cost(rails: dict[str, Capabilities], allowances: dict[str, Room], rounds: i
     for _ in range(rounds):
         choose(Case("KE", CASE.deliver, (Way(0, "mobile_money"),)), capabilities=rails, allowances=allowances)
     return (time.process_time() - begun) / rounds
+
+
+def test_a_rail_that_reaches_other_banks_or_wallets_is_no_candidate():
+    reaching = replace(corridor(country="UG", least=500), institutions=(Institution("mtn", "MTN"),))
+    capabilities = {"momo": rail("momo", reaching), "any": rail("any", corridor(country="UG", least=500))}
+    deliver = Money(5_000, UGX)
+    for institution, chosen in (("mtn", Pay("momo", 0)), ("airtel", Pay("any", 0)), (None, Pay("any", 0))):
+        case = Case("UG", deliver, (Way(0, MOBILE, institution),))
+        assert choose(case, capabilities=capabilities, allowances={}) == chosen
+    case = Case("UG", deliver, (Way(0, MOBILE, "airtel"), Way(1, MOBILE, "mtn")))
+    assert choose(case, capabilities={"momo": capabilities["momo"]}, allowances={}) == Pay("momo", 1)

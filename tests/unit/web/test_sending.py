@@ -15,7 +15,7 @@ WRONG_AMOUNTS = (
 )  # fmt: skip
 
 
-TYPED = FILLED | {"second": "", "speed": "standard"}
+TYPED = FILLED | {"second": "", "speed": "standard", "institution": ""}
 """What a form holds whose optional parts were left alone."""
 
 

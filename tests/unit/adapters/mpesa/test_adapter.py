@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,9 @@ import pytest
 
 from adapters.mpesa import Mpesa
 from adapters.mpesa.adapter import NotAsked
-from adapters.mpesa.wire import KES, msisdn
+from adapters.mpesa.settings import KES
+from adapters.mpesa.verdict import NotTold
+from adapters.mpesa.wire import msisdn
 from gateway.money import Money
 from gateway.offramp import (
     AdapterContext,
@@ -73,7 +76,7 @@ def test_only_what_answers_our_question_is_proof(adapter: Mpesa, label: str, exp
 
 def test_an_address_that_was_never_given_is_refused(adapter: Mpesa):
     with pytest.raises(ForgedCallback):
-        adapter.read_callback(arrived("balance", FAILURE))
+        adapter.read_callback(arrived("elsewhere", FAILURE))
 
 
 def test_an_event_is_the_same_bytes_at_the_same_address(adapter: Mpesa):
@@ -112,8 +115,8 @@ def test_kenyan_mobile_numbers_go_out_without_the_plus(account: str):
     ],
 )
 async def test_other_numbers_are_outside_the_limits(adapter: Mpesa, account: str):
-    to = Destination(country="KE", method=Method.MOBILE_MONEY, account=account, holder="A")
-    with pytest.raises(OutsideLimits):
+    to = Destination(country="KE", method=Method.MOBILE_MONEY, account=account, holder="A", institution="mpesa")
+    with pytest.raises(OutsideLimits, match="Kenyan mobile number"):
         await adapter.pay(Instruction(attempt_id=ATTEMPT, deliver=Money(1000, KES), to=to))
 
 
@@ -146,3 +149,61 @@ def test_adapter_and_simulator_are_found_by_their_entry_points():
 def test_daraja_gets_the_answer_it_expects(adapter: Mpesa):
     status, document = adapter.callback_answer()
     assert (status, str(document["ResultCode"]), document["ResultDesc"]) == (200, "0", "Accepted")
+
+
+def test_the_balance_is_what_the_utility_account_has_available(adapter: Mpesa):
+    text = (
+        "Working Account|KES|700000.00|700000.00|0.00|0.00&Utility Account|KES|228037.00|228036.50|0.50|0.00"
+        "&Charges Paid Account|KES|-1540.00|-1540.00|0.00|0.00"
+    )
+    assert adapter.read_balance(arrived("balance", balance(text))) == (Money(228_036_50, KES),)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Working Account|KES|700000.00|700000.00|0.00|0.00",
+        "Utility Account|KES|1.00",
+        "Utility Account|USD|1.00|1.00|0.00|0.00",
+        "Utility Account|KES|1.00|-1.00|0.00|0.00",
+        "Utility Account|KES|1.00|lots|0.00|0.00",
+        "Utility Account|KES|1.00|1.00|0.00|0.00&Utility Account|KES|2.00|2.00|0.00|0.00",
+    ],
+)
+def test_a_balance_that_is_not_told_exactly_is_not_made_up(adapter: Mpesa, text: str):
+    with pytest.raises(NotTold):
+        adapter.read_balance(arrived("balance", balance(text)))
+
+
+def test_a_question_about_the_balance_that_failed_or_expired_tells_none(adapter: Mpesa):
+    with pytest.raises(NotTold, match="failed with 2001"):
+        adapter.read_balance(arrived("balance", FAILURE))
+    with pytest.raises(NotTold, match="expired"):
+        adapter.read_balance(arrived("balance_timeout", balance("Utility Account|KES|1.00|1.00|0.00|0.00")))
+    with pytest.raises(ForgedCallback):
+        adapter.read_balance(arrived("balance", b"{}"))
+
+
+def test_what_answers_a_question_about_the_balance_says_nothing_of_a_payment(adapter: Mpesa):
+    callback = adapter.read_callback(arrived("balance", balance("Utility Account|KES|1.00|1.00|0.00|0.00")))
+    assert (callback.report.outcome, callback.proof) == (Outcome.UNKNOWN, False)
+
+
+async def test_the_mark_for_top_ups_is_a_setting(settings: dict[str, Any]):
+    marks = []
+    for changes in ({}, {"top_up_below": 500_000}, {"top_up_below": "1.50"}):
+        made = Mpesa(context({**settings, **changes}))
+        marks.append(made.top_up_below)
+        await made.close()
+    assert marks == [(), (Money(500_000_00, KES),), (Money(1_50, KES),)]
+
+
+async def test_a_question_about_the_balance_that_does_not_arrive_is_not_asked(adapter: Mpesa):
+    with pytest.raises(NotAsked):
+        await adapter.ask_balance("ask_1")
+
+
+def balance(text: str) -> bytes:
+    parameters = [{"Key": "AccountBalance", "Value": text}, {"Key": "BOCompletedTime", "Value": 20261122150000}]
+    return json.dumps({"Result": {"ResultCode": 0, "ResultParameters": {"ResultParameter": parameters}}}).encode()

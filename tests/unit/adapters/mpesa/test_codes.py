@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.mpesa.codes import CODES, Kind, Place, meaning
+from adapters.mpesa.codes import CODES, Place, meaning
 from gateway.offramp import Fault
+from gateway.railkit.meanings import Kind
 
 FAILED = {
     "1": Fault.FLOAT,

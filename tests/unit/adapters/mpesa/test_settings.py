@@ -57,6 +57,9 @@ def test_all_that_is_missing_is_named_at_once():
         ("command_id", "CANARY"),
         ("remarks", "x"),
         ("answer_within_s", 0),
+        ("top_up_below", "1,000"),
+        ("top_up_below", "0.001"),
+        ("returns_within_s", 0),
         ("statuses", {"Completed2": "paid"}),
         ("secret_credential", "CANARY"),
     ],
@@ -68,7 +71,7 @@ def test_a_wrong_value_is_refused_by_its_key_alone(settings: dict[str, Any], key
 
 
 def test_a_setting_that_does_not_exist_is_answered_with_those_that_do(settings: dict[str, Any]):
-    assert "base_url, consumer_key" in problems({**settings, "base_uri": "x"})["base_uri"]
+    assert "base_url, " in problems({**settings, "base_uri": "x"})["base_uri"]
 
 
 def test_a_number_will_do_as_a_short_code_and_a_slash_after_the_address(settings: dict[str, Any]):

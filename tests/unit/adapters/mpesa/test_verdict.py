@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from adapters.mpesa import verdict
-from adapters.mpesa.settings import ASSUMED_STATUSES
-from adapters.mpesa.wire import KES, Answer
+from adapters.mpesa.settings import ASSUMED_STATUSES, KES
 from gateway.money import Money
 from gateway.offramp import Fault, ForgedCallback, NotSent, Outcome, Report
+from gateway.railkit.http import Answer
 
 OURS = "att_01JD0000000000000000000001"
 OTHERS = "att_01JD0000000000000000000002"
@@ -25,7 +25,7 @@ ACK = {
 
 
 def answer(document: object, status: int = 200) -> Answer:
-    return Answer(status, document if isinstance(document, bytes) else json.dumps(document).encode())
+    return Answer(status, {}, document if isinstance(document, bytes) else json.dumps(document).encode())
 
 
 def error(code: object, text: str = "", status: int = 500) -> Answer:

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from adapters.mpesa.wire import BODY_MOST, Unreadable, document
+from gateway.railkit.documents import DOCUMENT_MOST, Unreadable, document
 
 
 def test_numbers_are_exact():
@@ -16,7 +16,7 @@ def test_numbers_are_exact():
 @pytest.mark.parametrize(
     "body",
     [
-        pytest.param(b'{"a": 1}' + b" " * BODY_MOST, id="too long"),
+        pytest.param(b'{"a": 1}' + b" " * DOCUMENT_MOST, id="too long"),
         pytest.param(b'{"a":' * 10_000, id="too deep"),
         pytest.param(b'{"a": ' + b"9" * 5_000 + b"}", id="too many digits"),
         b'{"a": NaN}',

@@ -1,0 +1,16 @@
+"""The GSMA adapter keeps the contract."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.register_assert_rewrite("adapters.gsma_mm.contract")
+
+from adapters.gsma_mm.contract import Contract  # noqa: E402
+from gateway.contract.ground import rail  # noqa: E402
+
+__all__ = ["rail"]
+
+
+class TestGsmaMm(Contract):
+    """Everything that an adapter has to keep."""

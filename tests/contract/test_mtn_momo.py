@@ -1,0 +1,16 @@
+"""MTN MoMo keeps the contract: in Uganda, and in the sandbox, whose euro has cents."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.register_assert_rewrite("gateway.contract.ground", "gateway.contract.suite", "adapters.mtn_momo.contract")
+
+from adapters.mtn_momo.contract import Contract  # noqa: E402
+from gateway.contract.ground import rail  # noqa: E402
+
+__all__ = ["rail"]
+
+
+class TestMtnMomo(Contract):
+    """Everything that an adapter has to keep."""

@@ -1,0 +1,16 @@
+"""A partner keeps the contract."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.register_assert_rewrite("adapters.partner.contract")
+
+from adapters.partner.contract import Contract  # noqa: E402
+from gateway.contract.ground import rail  # noqa: E402
+
+__all__ = ["rail"]
+
+
+class TestPartner(Contract):
+    """Everything that an adapter has to keep."""

@@ -1,0 +1,16 @@
+"""Paystack keeps the contract."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.register_assert_rewrite("adapters.paystack.contract")
+
+from adapters.paystack.contract import Contract  # noqa: E402
+from gateway.contract.ground import rail  # noqa: E402
+
+__all__ = ["rail"]
+
+
+class TestPaystack(Contract):
+    """Everything that an adapter has to keep."""
