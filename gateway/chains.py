@@ -26,12 +26,14 @@ from gateway.chain.watching import Watching
 from gateway.chain.watchlist import Watchlist
 from gateway.chain.wire import NodeFault
 from gateway.clock import Clock
-from gateway.config import Chain, Refunds, Settings, Sweep
+from gateway.config import Chain, Legs, Refunds, Settings, Sweep
 from gateway.desk.strays import StraySearch
 from gateway.payouts.rails import Rails
 from gateway.refunds.send import send_refunds
 from gateway.refunds.settle import receipts_from, settle_refunds
 from gateway.refunds.wallets import Wallet, Wallets
+from gateway.sagas.coins import hand_over, settle_coins
+from gateway.sagas.wallets import LegWallets
 from gateway.treasury.chains import ChainSide
 from gateway.treasury.reconcile import reconcile_when_due
 from gateway.wiring import chain_terms, open_signer, sweep_rules
@@ -93,6 +95,19 @@ def sending_loops(settings: Settings, *, engine: AsyncEngine, clock: Clock, wall
             loops += [_settle(work, wallets.by_chain[chain.chain_id]), _submit(work, "refunds", chain.refunds)]
     if wallets.by_chain:
         loops.append(Loop("refunds", lambda: send_refunds(engine, wallets=wallets, now=clock()), idle=REFUNDS_EVERY))
+    return loops
+
+
+def leg_loops(settings: Settings, *, engine: AsyncEngine, clock: Clock, rails: Rails, wallets: LegWallets) -> list[Loop]:
+    """Everything that pays legs on chain."""
+    # Without a wallet, too: then such a leg fails and says why.
+    loops = [
+        Loop("coins", lambda: hand_over(engine, rails=rails, wallets=wallets, now=clock()), idle=REFUNDS_EVERY),
+    ]
+    for chain in settings.chains:
+        if chain.legs is not None:
+            work = _work(chain, engine=engine, clock=clock)
+            loops += [_settle_legs(work, rails, wallets.by_chain[chain.chain_id].address), _submit(work, "legs", chain.legs)]
     return loops
 
 
@@ -179,13 +194,21 @@ def _sweep(work: Work) -> Loop:
 
 def _settle(work: Work, wallet: Wallet) -> Loop:
     def make(quorum: Quorum) -> Callable[[], Awaitable[int]]:
-        read = receipts_from(quorum, wallet=wallet)
+        read = receipts_from(quorum, address=wallet.address)
         return lambda: settle_refunds(work.engine, chain_id=work.terms.chain_id, read=read, clock=work.clock)
 
     return _loop(work, "refunds", _later(work, make), idle=REFUNDS_EVERY)
 
 
-def _submit(work: Work, purpose: str, key: Sweep | Refunds) -> Loop:
+def _settle_legs(work: Work, rails: Rails, address: str) -> Loop:
+    def make(quorum: Quorum) -> Callable[[], Awaitable[int]]:
+        read = receipts_from(quorum, address=address)
+        return lambda: settle_coins(work.engine, chain_id=work.terms.chain_id, rails=rails, read=read, clock=work.clock)
+
+    return _loop(work, "legs", _later(work, make), idle=REFUNDS_EVERY)
+
+
+def _submit(work: Work, purpose: str, key: Sweep | Refunds | Legs) -> Loop:
     made: list[Submitter] = []
 
     async def step() -> int:

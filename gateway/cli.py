@@ -14,8 +14,10 @@ from typing import Annotated
 import typer
 
 from gateway.commands import (
+    agents,
     chain,
     deposits,
+    fills,
     incidents,
     operator,
     payouts,
@@ -41,8 +43,10 @@ demo = typer.Typer(invoke_without_command=True)
 app.add_typer(partner, name="partner")
 app.add_typer(demo, name="demo")
 for name, group in (
+    ("agents", agents.app),
     ("chain", chain.app),
     ("deposits", deposits.app),
+    ("fills", fills.app),
     ("incidents", incidents.app),
     ("operator", operator.app),
     ("payouts", payouts.app),
@@ -199,14 +203,18 @@ def demo_command(
     context: typer.Context,
     data: Data = None,
     once: Annotated[bool, typer.Option("--once", help="Send one remittance, print one JSON object, end.")] = False,
+    rails: Annotated[
+        str, typer.Option(help='Rails whose simulators take part, as in "mpesa,mtn_momo"; or "all".')
+    ] = "mpesa",
     port: Annotated[int, typer.Option(help="The page's port; 0 takes a free one.")] = 0,
 ) -> None:
-    """Everything on this machine: database, chain with a real USDC, M-Pesa simulator, gateway. Ctrl-C stops it all."""
+    """Everything on this machine: database, chain with a real USDC, simulated rails, gateway. Ctrl-C stops it all."""
     from gateway.demo import run_demo
+    from gateway.demo.parts import chosen_rails
 
     context.obj = folder_of(data)
     if context.invoked_subcommand is None:
-        raise SystemExit(run_demo(data=context.obj, once=once, port=port, out=sys.stdout))
+        raise SystemExit(run_demo(data=context.obj, once=once, rails=chosen_rails(rails), port=port, out=sys.stdout))
 
 
 @demo.command("pay")

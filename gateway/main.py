@@ -20,17 +20,21 @@ import uvicorn
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from gateway.agents.codes import expire_codes
+from gateway.agents.rules import PickupRules
 from gateway.api.routes import install as install_api
 from gateway.api.services import ApiServices
 from gateway.chain.ownership import Contracts
 from gateway.chain.terms import ChainTerms
-from gateway.chains import reconcile_loop, sending_loops, watch_loops
+from gateway.chains import leg_loops, reconcile_loop, sending_loops, watch_loops
 from gateway.clock import Clock, system_clock
 from gateway.config import ConfigError, Settings, secret_file
 from gateway.db.embedded import Server, start
 from gateway.db.migrate import migrate
 from gateway.db.session import make_engine, transaction
 from gateway.desk.unmatched import DeskRules
+from gateway.fills.clients import FillKey
+from gateway.fills.offers import expire_offers
 from gateway.ledger.post import register_assets
 from gateway.orders.deadlines import keep_deadlines
 from gateway.orders.frozen import hold_frozen_orders
@@ -47,12 +51,15 @@ from gateway.pricing.offer import Offer
 from gateway.pricing.refresh import refresh_rates
 from gateway.pricing.sources import RateSource
 from gateway.refunds.wallets import Wallets
+from gateway.sagas.step import step as drive_legs
+from gateway.sagas.wallets import LegWallets
 from gateway.web.routes import install as install_web
 from gateway.web.services import WebServices
 from gateway.wiring import (
     chain_terms,
     least_deposits,
     make_factories,
+    make_leg_wallets,
     make_offer,
     make_rails,
     make_sources,
@@ -87,11 +94,16 @@ class Gateway:
     issuer: TokenIssuer
     verifier: TokenVerifier
     wallets: Wallets
+    leg_wallets: LegWallets
     desk: DeskRules
     contracts: Contracts
     resolutions: ResolutionRules
     """When people may settle what a rail leaves unknown, and how many it takes."""
     clock: Clock
+    pickups: PickupRules | None = None
+    """Limits of our own network of cash agents, and the key of its codes."""
+    fills: FillKey | None = None
+    """The key of the secrets of gateways that offer payouts to partners."""
 
 
 def open_database(settings: Settings, *, data: Path) -> tuple[str, Server | None]:
@@ -135,6 +147,7 @@ async def open_gateway(
         stack.push_async_callback(inbox.dispose)
         offer = make_offer(settings, rails)
         chains = tuple(chain_terms(chain) for chain in settings.chains)
+        wallets = make_wallets(settings)
         contracts = Contracts(chains)
         stack.push_async_callback(contracts.close)
         async with transaction(engine) as connection:
@@ -153,7 +166,8 @@ async def open_gateway(
             addresses=addresses,
             issuer=issuer,
             verifier=TokenVerifier(public_keys=issuer.public_keys(), issuer=public_url, audience=public_url),
-            wallets=make_wallets(settings),
+            wallets=wallets,
+            leg_wallets=make_leg_wallets(settings, wallets=wallets),
             desk=DeskRules.of(
                 chains=chains,
                 offer=offer,
@@ -165,7 +179,24 @@ async def open_gateway(
                 above=settings.payouts.two_persons_above, offer=offer, capabilities=rails.capabilities
             ),
             clock=clock,
+            pickups=_pickup_rules(settings, data=data),
+            fills=FillKey(key=_key(data, "fills")),
         )
+
+
+def _pickup_rules(settings: Settings, *, data: Path) -> PickupRules:
+    agents = settings.agents
+    return PickupRules(
+        key=_key(data, "pickup"),
+        lifetime_most=timedelta(days=agents.code_days_most),
+        wrong_per_agent=agents.wrong_per_agent,
+        wrong_per_code=agents.wrong_per_code,
+    )
+
+
+def _key(data: Path, name: str) -> bytes:
+    """A key of our own, made at the first start."""
+    return secret_file(path=data / "keys" / f"{name}.key", make=lambda: secrets.token_hex(CALLBACK_KEY_BYTES).encode())
 
 
 def make_app(gateway: Gateway) -> FastAPI:
@@ -184,6 +215,7 @@ def make_app(gateway: Gateway) -> FastAPI:
             wallets=gateway.wallets,
             contracts=gateway.contracts,
             payouts=gateway.resolutions,
+            pickups=gateway.pickups,
         ),
     )
     metrics_token = gateway.settings.server.metrics_token
@@ -203,6 +235,8 @@ def make_app(gateway: Gateway) -> FastAPI:
             chains=gateway.chains,
             inbox=gateway.inbox,
             metrics_token=metrics_token.get_secret_value() if metrics_token else None,
+            pickups=gateway.pickups,
+            fills=gateway.fills,
         ),
     )
     return app
@@ -214,12 +248,17 @@ def make_worker(gateway: Gateway, *, only: frozenset[str] = frozenset()) -> Work
     drops = gateway.offer.drops()
     groups: dict[str, list[Loop]] = {
         "chains": watch_loops(gateway.settings, engine=engine, clock=clock, wallets=gateway.wallets),
-        "keys": sending_loops(gateway.settings, engine=engine, clock=clock, wallets=gateway.wallets),
+        "keys": [
+            *sending_loops(gateway.settings, engine=engine, clock=clock, wallets=gateway.wallets),
+            *leg_loops(gateway.settings, engine=engine, clock=clock, rails=rails, wallets=gateway.leg_wallets),
+        ],
         "rates": [_rates_loop(gateway)],
         "orders": [
             Loop("deposits", lambda: book_deposits(engine, least=gateway.desk.least, now=clock())),
             Loop("frozen", lambda: hold_frozen_orders(engine, now=clock())),
             Loop("deadlines", lambda: keep_deadlines(engine, now=clock()), idle=DEADLINES_EVERY, wakes=False),
+            Loop("codes", lambda: expire_codes(engine, now=clock()), idle=DEADLINES_EVERY, wakes=False),
+            Loop("offers", lambda: expire_offers(engine, now=clock()), idle=DEADLINES_EVERY, wakes=False),
         ],
         "payouts": [
             # Several, so that one slow rail doesn't keep the others' orders waiting for their next set.
@@ -228,6 +267,7 @@ def make_worker(gateway: Gateway, *, only: frozenset[str] = frozenset()) -> Work
                 for n in range(DISPATCHERS)
             ),
             Loop("poll", lambda: poll(engine, rails=rails, clock=clock)),
+            Loop("legs", lambda: drive_legs(engine, rails=rails, clock=clock)),
             Loop("callbacks", lambda: handle_callbacks(engine, rails=rails, clock=clock)),
         ],
         "treasury": [

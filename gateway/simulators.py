@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import uvicorn
 
 from gateway.errors import Refusal
 
 SIMULATORS = "lastmile.simulators"
+STATE = "LASTMILE_SIMULATOR_STATE"
+"""A file in which a simulator keeps what must outlive a kill, or a folder with a file for each."""
 
 
 class UnknownSimulator(Refusal):
@@ -52,16 +56,25 @@ def serve_simulators(wanted: Sequence[str], *, host: str, port: int, say: Callab
         if name not in known:
             raise UnknownSimulator(name, sorted(known))
     listeners = [_listen(host, at) for _, at in places]
+    folder = _state_folder()
     servers = []
     for (name, _), listener in zip(places, listeners, strict=True):
         say(f"{name} simulator at http://{host}:{listener.getsockname()[1]}")
-        config = uvicorn.Config(known[name].load(), factory=True, log_level="warning", access_log=False)
+        if folder is not None:
+            os.environ[STATE] = str(folder / f"{name}.state")
+        config = uvicorn.Config(known[name].load()(), log_level="warning", access_log=False)
         servers.append(uvicorn.Server(config).serve(sockets=[listener]))
 
     async def serve_all() -> None:
         await asyncio.gather(*servers)
 
     asyncio.run(serve_all())
+
+
+def _state_folder() -> Path | None:
+    """Where each simulator has a file of its own, if a folder was given; a file is for one simulator."""
+    given = os.environ.get(STATE)
+    return Path(given) if given and Path(given).is_dir() else None
 
 
 def _place(wanted: str, *, port: int) -> tuple[str, int]:

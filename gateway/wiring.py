@@ -25,6 +25,7 @@ from gateway.pricing.kinds import SourceSettings, make_source
 from gateway.pricing.offer import Economy, Offer, PricingRules, Terms, Token
 from gateway.pricing.sources import RateSource
 from gateway.refunds.wallets import Coin, Wallet, Wallets
+from gateway.sagas.wallets import LegWallet, LegWallets
 
 ADAPTERS = "lastmile.adapters"
 """The entry points under which adapters arrive."""
@@ -223,12 +224,30 @@ def make_wallets(settings: Settings) -> Wallets:
     return Wallets(by_chain=by_chain, ours=frozenset(address.lower() for address in ours))
 
 
+def make_leg_wallets(settings: Settings, *, wallets: Wallets) -> LegWallets:
+    """Which wallets pay legs on chain. The refund wallet and the treasury keep their accounts. Raises `ConfigError`."""
+    keys = _addresses(settings)
+    by_chain = {}
+    for chain in settings.chains:
+        if chain.legs is None:
+            continue
+        address, refunds = keys[chain.legs.keystore], wallets.by_chain.get(chain.chain_id)
+        account = f"wallet:{chain.chain_id}:legs"
+        if address == to_checksum_address(chain.treasury):
+            account = f"treasury:{chain.chain_id}"
+        elif refunds is not None and address == refunds.address:
+            account = refunds.account
+        coins = {token.address.lower(): chain.asset(token=token) for token in chain.tokens}
+        by_chain[chain.chain_id] = LegWallet(chain_id=chain.chain_id, address=address, account=account, coins=coins)
+    return LegWallets(by_chain=by_chain, ours=wallets.ours)
+
+
 def _addresses(settings: Settings) -> dict[Path, str]:
     """The account of every keystore. Raises `ConfigError`."""
     problems = []
     found = {}
     for number, chain in enumerate(settings.chains):
-        for name, wallet in (("sweep", chain.sweep), ("refunds", chain.refunds)):
+        for name, wallet in (("sweep", chain.sweep), ("refunds", chain.refunds), ("legs", chain.legs)):
             if wallet is None:
                 continue
             try:

@@ -27,9 +27,10 @@ REVERSAL = b'{"type":"reversal"}'
 OK, CREATED, ACCEPTED, NO_CONTENT, UNAUTHORISED, NOT_FOUND = 200, 201, 202, 204, 401, 404
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
-_LINK = re.compile(r"(?:^|/)(transactions|requeststates)/([A-Za-z0-9._~-]{1,256})")
+_ID = r"[A-Za-z0-9][A-Za-z0-9._~-]{0,255}"
+_LINK = re.compile(rf"(?:^|/)(transactions|requeststates)/({_ID})\Z")
 _SMALL = re.compile(r"[0-9]{1,9}")
-_REFERENCE = re.compile(r"[A-Za-z0-9._~-]{1,256}")
+_REFERENCE = re.compile(_ID)
 
 
 class Resource(NamedTuple):

@@ -36,6 +36,7 @@ from gateway.offramp import (
     Resend,
 )
 from gateway.railkit.documents import Unreadable, document_or_empty, money_of, text_of
+from gateway.railkit.floats import WantsTopUps
 from gateway.railkit.http import Answer, NoAnswer
 from gateway.railkit.keys import event_id, uuid4_of
 from gateway.railkit.limits import corridor_of
@@ -107,6 +108,11 @@ class MtnMomo:
         if answer.status != wire.OK or money is None:
             raise NotAnswered(f"no balance in {asset.code}: {_sentence(answer)}")
         return (money,)
+
+    @property
+    def top_up_below(self) -> tuple[Money, ...]:
+        """The setting of this name."""
+        return self._settings.marks
 
     async def look_up(self, to: Destination) -> Holder:
         """Ask whether the number has an active account, and whose it is. Raises `NotAnswered` and `OutsideLimits`."""
@@ -199,3 +205,4 @@ _offramp: type[Offramp] = MtnMomo
 _calls_back: type[CallsBack] = MtnMomo
 _holds_balance: type[HoldsBalance] = MtnMomo
 _looks_up_names: type[LooksUpNames] = MtnMomo
+_wants_top_ups: type[WantsTopUps] = MtnMomo

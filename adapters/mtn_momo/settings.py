@@ -35,6 +35,9 @@ class MtnMomoSettings(RailSettings):
     least: str | None = Field(default=None, validate_default=True, description="the least amount of one payment, above 0")
     most: str | None = Field(default=None, validate_default=True, description="the greatest amount, not below least")
     step: str | None = Field(default=None, validate_default=True, description="the step of amounts, as 1 or 0.01")
+    top_up_below: str | None = Field(
+        default=None, description="the balance below which a person is told, in the country's currency, above 0"
+    )
     call_back: bool = Field(
         default=True, description="true if MTN may call this gateway at the host registered with the API user, else false"
     )
@@ -49,14 +52,14 @@ class MtnMomoSettings(RailSettings):
         description="seconds after which a transfer that MTN does not know has failed, 3600 or more; none for never",
     )
 
-    @field_validator("least", "most", "step")
+    @field_validator("least", "most", "step", "top_up_below")
     @classmethod
     def _an_amount(cls, text: str | None, info: ValidationInfo) -> str | None:
         """In the country's currency; without a setting, what is assumed of the country."""
         target = TARGETS.get(info.data.get("target_environment", ""))
-        if target is None:
-            return text
-        amount = str(getattr(target, str(info.field_name))) if text is None else text
+        amount: str | None = getattr(target, str(info.field_name), None) if text is None else text
+        if target is None or amount is None:
+            return amount
         try:
             money = Money.parse(amount, target.asset)
         except MoneyError:
@@ -85,6 +88,11 @@ class MtnMomoSettings(RailSettings):
             step=step,
             institutions=(MTN,),
         )
+
+    @property
+    def marks(self) -> tuple[Money, ...]:
+        """`top_up_below`, as money."""
+        return () if self.top_up_below is None else (Money.parse(self.top_up_below, self.target.asset),)
 
     @property
     def failure_held(self) -> timedelta:

@@ -7,7 +7,7 @@ from adapters.mtn_momo.codes import HELD, Place, meaning, refusal
 from adapters.mtn_momo.wire import Transfer
 from gateway.money import Asset
 from gateway.offramp import Fault, Outcome, Report
-from gateway.railkit.evidence import clean
+from gateway.railkit.evidence import words
 from gateway.railkit.http import Answer
 from gateway.railkit.meanings import Kind, refuse_what_was_not_taken, report_of
 
@@ -32,7 +32,7 @@ def of_transfer(transfer: Transfer, *, reference: str, attempt_id: str, asset: A
         return _paid(transfer, asset=asset)
     if transfer.status == "FAILED":
         means, word = meaning(Place.REASON, transfer.reason), f"FAILED {transfer.reason}".rstrip()
-    return report_of(means, reason=f"{clean(word)}: {means.text}", provider_ref=reference, evidence=transfer.seen)
+    return report_of(means, reason=f"{words(word)}: {means.text}", provider_ref=reference, evidence=transfer.seen)
 
 
 def must_be_held(transfer: Transfer) -> bool:

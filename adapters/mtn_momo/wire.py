@@ -13,7 +13,7 @@ from adapters.mtn_momo.settings import MtnMomoSettings
 from gateway.money import Asset, Money
 from gateway.offramp import Instruction, OutsideLimits
 from gateway.railkit.documents import document, document_or_empty, inner, money_of, text_of
-from gateway.railkit.evidence import chosen
+from gateway.railkit.evidence import chosen, words
 from gateway.railkit.http import Answer
 
 TOKEN_PATH = "/disbursement/token/"  # noqa: S105 - an address
@@ -25,8 +25,8 @@ OK, ACCEPTED, NOT_FOUND = 200, 202, 404
 NO_SUCH_ID = "RESOURCE_NOT_FOUND"
 """The code with which MTN says that a reference id does not exist. HTTP 404 without it may only mean a wrong address."""
 
-_EVIDENCE = frozenset({"code", "statusCode", "status", "financialTransactionId", "externalId", "amount", "currency"})
-_CODE = re.compile(r"[A-Z0-9_]{1,60}")
+_EVIDENCE = frozenset({"statusCode", "financialTransactionId", "externalId", "amount", "currency"})
+_CODE = re.compile(r"[A-Z][A-Z_]{0,60}[0-9]{0,3}")
 
 
 def msisdn(account: str, settings: MtnMomoSettings) -> str:
@@ -83,7 +83,11 @@ class Transfer(NamedTuple):
             receipt=text_of(read.get("financialTransactionId")),
             amount=read.get("amount"),
             currency=text_of(read.get("currency")),
-            seen=chosen({**read, "reason": word}, _EVIDENCE | ({"reason"} if _CODE.fullmatch(word) else set())),
+            seen={
+                **chosen(read, _EVIDENCE),
+                "status": words(read.get("status")),
+                **({"reason": words(word)} if word else {}),
+            },
         )
 
     def money(self, asset: Asset) -> Money | None:
@@ -93,4 +97,5 @@ class Transfer(NamedTuple):
 
 def seen_in(answer: Answer) -> dict[str, str]:
     """What may be kept of an answer as evidence."""
-    return {"http_status": str(answer.status), **chosen(document_or_empty(answer.body), _EVIDENCE)}
+    code = {"code": code_of(answer)} if code_of(answer) else {}
+    return {"http_status": str(answer.status), **code, **chosen(document_or_empty(answer.body), _EVIDENCE)}

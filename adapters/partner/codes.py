@@ -38,6 +38,7 @@ PROBLEMS: Mapping[str, Meaning] = {
     "fill_partner_not_found": _RIGHTS,
     "malformed_request": _OURS,
     "invalid_fields": _OURS,
+    "bad_amount": _OURS,
     "unsupported_media_type": _OURS,
     "body_too_large": _OURS,
     "rate_limited": Meaning(Kind.NOT_PROCESSED, "too many requests", Fault.TRANSIENT),

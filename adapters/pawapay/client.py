@@ -18,6 +18,8 @@ from gateway.railkit.http import Answer, NoAnswer, RailHttp
 
 KEYS_ASKED_AGAIN = timedelta(minutes=1)
 """Public keys are fetched at most once in this time, whatever ids strangers write into callbacks."""
+KEYS_WITHIN_S = 5
+"""How long the keys may take, in seconds: the payment that is asked about meanwhile matters more."""
 KEYS_MOST = 20
 
 
@@ -92,8 +94,9 @@ class KeyRing:
                 return
             self._asked_at = now
             try:
-                self._fetched = _published(await self._merchant.ask(wire.KEYS))
-            except NotAsked:
+                async with asyncio.timeout(KEYS_WITHIN_S):
+                    self._fetched = _published(await self._merchant.ask(wire.KEYS))
+            except (NotAsked, TimeoutError):
                 return
             self._wanted = False
 

@@ -68,25 +68,21 @@ class Contract(OfframpContract):
         asking = {"authorization": f"Bearer {settings['api_token']}"}
         payout_id = uuid4_of(instruction.attempt_id)
         return (
-            Expected(
-                name="pay",
-                method="POST",
-                target="/v2/payouts",
-                headers={
-                    **asking,
-                    "content-type": "application/json",
-                    "content-digest": f"sha-512={BYTES}",
-                    "signature-date": r"20[0-9-]{8}T[0-9:]{8}\.[0-9]{6}Z",
-                    "signature-input": rf"sig-pp={COMPONENTS};"
-                    r'created=[0-9]{10};keyid="LASTMILE:1";alg="ecdsa-p256-sha256";expires=[0-9]{10}',
-                    "signature": f"sig-pp={BYTES}",
-                },
-                body=_body(instruction, payout_id),
-                moves_money=True,
-            ),
+            _paying("pay", "/v2/payouts", _body(instruction), settings),
+            Expected(name="cancel", method="POST", target=f"/v2/payouts/fail-enqueued/{payout_id}", headers=asking),
             Expected(name="status", method="GET", target=f"/v2/payouts/{payout_id}", headers=asking),
             Expected(name="balances", method="GET", target="/v2/wallet-balances", headers=asking),
         )
+
+    def bulk_requests(
+        self,
+        batch_id: str,  # noqa: ARG002 - pawaPay knows no id of a batch
+        orders: Sequence[Instruction],
+        settings: Mapping[str, Any],
+    ) -> Sequence[Expected]:
+        """One request with all of them."""
+        body = r"\[" + ",".join(map(_body, orders)) + r"\]"
+        return (_paying("bulk", "/v2/payouts/bulk", body, settings),)
 
     def check_payment_request(
         self, request: Mapping[str, Any], instruction: Instruction, settings: Mapping[str, Any]
@@ -100,7 +96,22 @@ class Contract(OfframpContract):
         assert json.loads(body)["payoutId"] == uuid4_of(instruction.attempt_id)
 
 
-def _body(instruction: Instruction, payout_id: str) -> str:
+def _paying(name: str, target: str, body: str, settings: Mapping[str, Any]) -> Expected:
+    """A request that moves money, signed."""
+    parameters = r'created=[0-9]{10};keyid="LASTMILE:1";alg="ecdsa-p256-sha256";expires=[0-9]{10}'
+    headers = {
+        "authorization": f"Bearer {settings['api_token']}",
+        "content-type": "application/json",
+        "content-digest": f"sha-512={BYTES}",
+        "signature-date": r"20[0-9-]{8}T[0-9:]{8}\.[0-9]{6}Z",
+        "signature-input": f"sig-pp={COMPONENTS};{parameters}",
+        "signature": f"sig-pp={BYTES}",
+    }
+    return Expected(name=name, method="POST", target=target, headers=headers, body=body, moves_money=True)
+
+
+def _body(instruction: Instruction) -> str:
+    payout_id = uuid4_of(instruction.attempt_id)
     place = next(each for each in PLACES if each.country == instruction.to.country)
     whole = instruction.deliver.decimal().partition(".")[0]
     return (

@@ -19,13 +19,14 @@ from gateway.money import Money, MoneyError
 from gateway.offramp import BadSettings, Corridor, Institution, Method
 from gateway.railkit.settings import RailSettings, Secret
 
-SIZES = (SECP256R1.key_size, SECP384R1.key_size)
+CURVES = (SECP256R1.name, SECP384R1.name)
+"""P-256 and P-384, by the names that keys carry."""
 
 
 def public_key(pem: str) -> EllipticCurvePublicKey:
     """The key with which pawaPay signs callbacks: on curve P-256 or P-384. Raises ValueError."""
     key = load_pem_public_key(pem.encode())
-    if not isinstance(key, EllipticCurvePublicKey) or key.curve.key_size not in SIZES:
+    if not isinstance(key, EllipticCurvePublicKey) or key.curve.name not in CURVES:
         raise ValueError("no key on curve P-256 or P-384")
     return key
 
@@ -33,7 +34,7 @@ def public_key(pem: str) -> EllipticCurvePublicKey:
 def private_key(pem: str) -> EllipticCurvePrivateKey:
     """Our key for requests: on curve P-256 or P-384. Raises ValueError."""
     key = load_pem_private_key(pem.encode(), password=None)
-    if not isinstance(key, EllipticCurvePrivateKey) or key.curve.key_size not in SIZES:
+    if not isinstance(key, EllipticCurvePrivateKey) or key.curve.name not in CURVES:
         raise ValueError("no key on curve P-256 or P-384")
     return key
 

@@ -57,7 +57,7 @@ class Message:
     headers: dict[str, str] = field(default_factory=dict[str, str])
 
 
-class _DerSha512Digest(ContentDigest):
+class _Sha512Digest(ContentDigest):
     algorithm = "sha-512"
 
 
@@ -91,17 +91,17 @@ class _P384(_Either, ECDSA_P384_SHA384):
 
 
 class _Keys(HTTPSignatureKeyResolver):
-    """The known keys of one size, and a note of the ids that were looked for in vain."""
+    """The known keys on one curve, and a note of the ids that were looked for in vain."""
 
-    def __init__(self, keys: Mapping[str, EllipticCurvePublicKey], *, size: int) -> None:
+    def __init__(self, keys: Mapping[str, EllipticCurvePublicKey], *, curve: str) -> None:
         self._keys = keys
-        self._size = size
+        self._curve = curve
         self.missing = False
 
     def resolve_public_key(self, key_id: str) -> EllipticCurvePublicKey | None:
         key = self._keys.get(key_id)
         self.missing = key is None
-        return key if key is not None and key.curve.key_size == self._size else None
+        return key if key is not None and key.curve.name == self._curve else None
 
 
 class _Verifier(HTTPMessageVerifier):
@@ -126,10 +126,10 @@ class _Verifier(HTTPMessageVerifier):
 def sign(message: Message, body: bytes, *, key: EllipticCurvePrivateKey, key_id: str, now: datetime) -> dict[str, str]:
     """The headers of a signed request: the given ones, Content-Digest, Signature-Date, Signature-Input and Signature."""
     signer = HTTPMessageSigner(
-        signature_algorithm=ALGORITHMS[key.curve.key_size],
+        signature_algorithm=ALGORITHMS[key.curve.name],
         key_resolver=MappingKeyResolver(public_keys={}, private_keys={key_id: key}),
     )
-    signer.content_digest_class = _DerSha512Digest
+    signer.content_digest_class = _Sha512Digest
     message.headers["Signature-Date"] = f"{now:%Y-%m-%dT%H:%M:%S.%fZ}"
     signer.sign(
         message,
@@ -148,8 +148,8 @@ def verify(
 ) -> None:
     """Raise `Unproven` unless a living signature under one of the keys covers this body, sent to this address."""
     missing = False
-    for size, algorithm in ALGORITHMS.items():
-        resolver = _Keys(keys, size=size)
+    for curve, algorithm in ALGORITHMS.items():
+        resolver = _Keys(keys, curve=curve)
         verifier = _Verifier(algorithm=algorithm, keys=resolver, now=now)
         try:
             results = verifier.verify(message, max_age=fresh, require_components=BOUND, body=body)
@@ -163,4 +163,4 @@ def verify(
     raise Unproven("its signature is missing, wrong, stale or of another message")
 
 
-ALGORITHMS: Mapping[int, type[_P256 | _P384]] = {SECP256R1.key_size: _P256, SECP384R1.key_size: _P384}
+ALGORITHMS: Mapping[str, type[_P256 | _P384]] = {SECP256R1.name: _P256, SECP384R1.name: _P384}

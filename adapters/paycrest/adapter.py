@@ -1,8 +1,8 @@
 """Paycrest: we order a delivery of exactly so much local money, send the coins that the order names, and its providers pay.
 
-Three legs. "order" asks for a receive address and a rate; unfunded, an order costs nothing and expires. "fund" is the core's:
-it sends exactly what the order names, in time. "deliver" sends nothing: it asks until the recipient has the money or the
-coins are back at our own address.
+Three legs. "order" asks for an address and a rate; unfunded, an order costs nothing and expires. "fund" is the core's: it
+sends exactly what the order names, in time. "deliver" sends nothing: it asks until the recipient has the money or the coins
+are back at our own address.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from gateway.offramp import (
     NamesAttempt,
     Offramp,
     OfframpError,
+    Outcome,
     OutsideLimits,
     Report,
     Resend,
@@ -77,28 +78,24 @@ class Paycrest:
         return (
             LegPlan(name="order", resend=Resend.DEDUPED),
             LegPlan(name="fund", on_chain=True),
-            LegPlan(name="deliver", resend=Resend.DEDUPED),  # nothing is sent, however often
+            LegPlan(name="deliver", resend=Resend.FINDABLE),
         )
 
     async def pay_leg(self, leg: Leg) -> LegReport:
-        """Make the order; or, of the last leg, ask. Raises `NotSent` and `OutsideLimits` for the order only."""
+        """Make the order; of the last leg, nothing: with the coins sent, all that is left is to ask.
+
+        Raises `NotSent` and `OutsideLimits` for the order.
+        """
         if leg.name == "order":
             return await self._order(leg)
-        try:
-            return await self.leg_status(leg)
-        except OfframpError as error:
-            # Our coins are on their way: however this question failed, nothing is known of the payment.
-            return verdict.unknown(f"not asked: {error}")
+        return LegReport(outcome=Outcome.PENDING, provider_ref=self._placed(leg), reason="its coins are sent")
 
     async def leg_status(self, leg: Leg) -> LegReport:
         """Ask what became of the order, or of its delivery. Raises `OfframpError` for a question without an answer."""
         if leg.name == "order":
             order = await self._look(leg.provider_ref) if leg.provider_ref else await self._find(leg.leg_id)
             return verdict.unknown("no order is found") if order is None else self._ordered(order, leg)
-        placed = leg.done.get("order")
-        if placed is None or placed.provider_ref is None:
-            raise OfframpError("there is no order")
-        order = await self._look(placed.provider_ref)
+        order = await self._look(self._placed(leg))
         if order is None:
             return verdict.unknown("the order is not found")
         return verdict.of_delivery(order, leg, settings=self._settings)
@@ -182,6 +179,13 @@ class Paycrest:
             return verdict.unknown(f"not found: {sentence}") if earlier is None else self._ordered(earlier, leg)
         refuse_what_was_not_taken(means, reason=sentence)
         return verdict.unknown(sentence)
+
+    def _placed(self, leg: Leg) -> str:
+        """Paycrest's id of the order that the legs before this one made. Raises `OfframpError`."""
+        placed = leg.done.get("order")
+        if placed is None or placed.provider_ref is None:
+            raise OfframpError("there is no order")
+        return placed.provider_ref
 
     def _ordered(self, order: wire.Order, leg: Leg) -> LegReport:
         return verdict.of_order(order, leg, settings=self._settings, now=self._clock())

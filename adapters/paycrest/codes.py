@@ -1,8 +1,8 @@
 """Every status and every refusal of Paycrest's, in one table.
 
 Sources: docs.paycrest.io, pages Transaction Lifecycle and POST /v2/sender/orders (openapi-v2.yaml of 2026-09); the server's
-own source (paycrest/aggregator, controllers/sender/sender.go) for what validation says. What doesn't say anything for certain
-is AMBIGUOUS, and so is everything that isn't listed.
+own source (paycrest/aggregator, controllers/sender/sender.go) for what validation says. What doesn't say anything for
+certain is AMBIGUOUS, and so is everything that isn't listed.
 """
 
 from __future__ import annotations

@@ -24,8 +24,13 @@ CHAINS: Mapping[str, int] = {
 """Paycrest's networks that are EVM chains."""
 
 
+def is_address(text: object) -> bool:
+    """Whether it is an address on an EVM chain, and not the zero address."""
+    return isinstance(text, str) and re.fullmatch(r"0x[0-9a-fA-F]{40}", text) is not None and int(text, 16) != 0
+
+
 def _address(text: str) -> str:
-    if not re.fullmatch(r"0x[0-9a-fA-F]{40}", text) or int(text, 16) == 0:
+    if not is_address(text):
         raise ValueError
     return text
 
@@ -43,7 +48,7 @@ class PaycrestSettings(RailSettings):
     chain_id: int | None = Field(default=None, gt=0, description="that chain's id, if it isn't the usual one")
     token: str = Field(default="USDC", pattern=r"^(USDC|USDT)$", description="USDC or USDT")
     token_contract: Address = Field(description="the token's address on that chain: 0x and 40 hexadecimal digits")
-    token_decimals: int = Field(default=6, ge=0, le=18, description="the token's decimals: 6, on bnb-smart-chain 18")
+    token_decimals: int = Field(default=6, ge=6, le=18, description="the token's decimals: 6, on bnb-smart-chain 18")
     refund_address: Address = Field(description="an address of ours on that chain, for coins that come back")
     memo: str = Field(
         default="Family support", min_length=1, max_length=60, description="the narration, up to 60 characters"
@@ -60,7 +65,11 @@ class PaycrestSettings(RailSettings):
     least_rates: dict[str, str] = Field(
         default={}, description='the least currency for one coin at which an order is funded, as {"KES": "120.50"}'
     )
-    fee_percent_most: int = Field(default=3, ge=0, le=100, description="fees above this percentage are not paid: 0 to 100")
+    fee_most: str = Field(
+        default="1",
+        pattern=r"^[0-9]{1,9}(\.[0-9]{1,6})?$",
+        description="the most coins of fees on one order, such as 1 or 0.50",
+    )
     fund_before_s: int = Field(
         default=60, ge=0, description="seconds before an order's end in which no coins are sent any more"
     )

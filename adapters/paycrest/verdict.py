@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from fractions import Fraction
@@ -10,11 +9,11 @@ from typing import Any, NamedTuple
 
 from adapters.paycrest import wire
 from adapters.paycrest.codes import Place, error_meaning, order_meaning
-from adapters.paycrest.settings import PaycrestSettings
+from adapters.paycrest.settings import PaycrestSettings, is_address
 from gateway.legs import CoinTransfer, Leg, LegReport, attempt_of_leg
-from gateway.money import Money
+from gateway.money import Money, MoneyError
 from gateway.offramp import Fault, Instruction, OfframpError, Outcome
-from gateway.railkit.documents import inner, money_of
+from gateway.railkit.documents import inner, money_of, text_of
 from gateway.railkit.evidence import chosen, clean, words
 from gateway.railkit.http import Answer
 from gateway.railkit.meanings import OUTCOMES, Kind, Meaning
@@ -81,12 +80,14 @@ def of_delivery(order: wire.Order, leg: Leg, *, settings: PaycrestSettings) -> L
     got = order.delivers(leg.payment.deliver.asset)
     if got is None:
         return _told(Outcome.UNKNOWN, order, "delivered, it says, but not how much")
-    receipt = order.fields.get("txHash")
+    gave, worth = transfer_of(leg, settings=settings).amount, order.coins("amount", settings.coin)
     return LegReport(
         outcome=Outcome.PAID,
         provider_ref=order.id,
-        receipt=receipt if isinstance(receipt, str) else None,
+        receipt=text_of(order.fields.get("txHash")),
+        gave=gave,
         got=got,
+        fee=gave - worth if worth is not None and worth <= gave else None,
         reason=clean(f"{order.status}: {means.text}"),
         evidence=chosen(order.fields, KEPT),
     )
@@ -112,7 +113,7 @@ def transfer_of(leg: Leg, *, settings: PaycrestSettings) -> CoinTransfer:
     try:
         to, amount = facts["address"], Money.parse(facts["transfer"], settings.coin)
         until = datetime.fromisoformat(facts["valid_until"])
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, MoneyError):
         raise OfframpError("the order's facts are incomplete") from None
     return CoinTransfer(
         chain_id=settings.chain,
@@ -124,41 +125,36 @@ def transfer_of(leg: Leg, *, settings: PaycrestSettings) -> CoinTransfer:
 
 
 def _problem(order: wire.Order, payment: Instruction, *, settings: PaycrestSettings, now: datetime) -> Problem | None:
-    """Why this order may not be funded; None if it may: exact, ours, in time, at a fair rate."""
+    """Why this order may not be funded; None if it may: exact, ours, in time, at a fair price."""
     account, source = inner(order.fields, "providerAccount"), inner(order.fields, "source")
-    currency = payment.deliver.asset
-    until, transfer = order.valid_until(), _transfer(order, settings)
-    refund = order.refund_address
-    floor = settings.least_rates.get(currency.code)
-    rate = order.coins("rate", wire.FINEST)
-    amount = order.coins("amount", settings.coin)
+    coin = {source.get("currency", settings.token), account.get("currency", settings.token)}
+    refund = order.refund_address or settings.refund_address
+    until = order.valid_until()
     checks = (
         (order.fields.get("orderType") in (None, "regular"), Fault.TRANSIENT, "it goes to a trading desk"),
-        (
-            account.get("network") == settings.network
-            and source.get("currency", settings.token) == settings.token
-            and account.get("currency", settings.token) == settings.token,
-            Fault.RAIL,
-            "it wants another coin, or on another chain",
-        ),
+        (account.get("network") == settings.network, Fault.RAIL, "it wants coins on another chain"),
+        (coin == {settings.token}, Fault.RAIL, "it wants another coin"),
         (not account.get("memo"), Fault.RAIL, "it wants a memo"),
-        (re.fullmatch(r"0x[0-9a-fA-F]{40}", str(account.get("receiveAddress"))), Fault.RAIL, "it names no address"),
-        (refund is None or refund.lower() == settings.refund_address.lower(), Fault.RAIL, "it refunds somebody else"),
-        (transfer, Fault.RAIL, "its amounts don't add up"),
-        (order.delivers(currency) == payment.deliver, Fault.RAIL, "amount times rate is not what the recipient has to get"),
-        (
-            transfer and amount and _fees_fit(transfer, amount, settings.fee_percent_most),
-            Fault.TRANSIENT,
-            "its fees are too high",
-        ),
-        (
-            floor is None or (rate and Fraction(rate.units, 10**18) >= Fraction(floor)),
-            Fault.TRANSIENT,
-            "its rate is too low",
-        ),
-        (until and now + timedelta(seconds=settings.fund_before_s) < until, Fault.TRANSIENT, "it ends too soon"),
+        (is_address(account.get("receiveAddress")), Fault.RAIL, "it names no address"),
+        (refund.lower() == settings.refund_address.lower(), Fault.RAIL, "it refunds somebody else"),
+        (order.delivers(payment.deliver.asset) == payment.deliver, Fault.RAIL, "it doesn't deliver what was ordered"),
+        (_transfer(order, settings) is not None, Fault.RAIL, "its amounts don't add up"),
+        (_is_cheap(order, settings), Fault.TRANSIENT, "its fees are too high"),
+        (_is_fair(order, payment.deliver.asset.code, settings), Fault.TRANSIENT, "its rate is too low"),
+        (until is not None and now + timedelta(seconds=settings.fund_before_s) < until, Fault.TRANSIENT, "it ends too soon"),
     )
     return next((Problem(fault, reason) for holds, fault, reason in checks if not holds), None)
+
+
+def _is_cheap(order: wire.Order, settings: PaycrestSettings) -> bool:
+    transfer, amount = _transfer(order, settings), order.coins("amount", settings.coin)
+    most = Money.parse(settings.fee_most, settings.coin)
+    return transfer is not None and amount is not None and transfer - amount <= most
+
+
+def _is_fair(order: wire.Order, currency: str, settings: PaycrestSettings) -> bool:
+    least, rate = settings.least_rates.get(currency), order.coins("rate", wire.FINEST)
+    return least is None or (rate is not None and Fraction(rate.units, 10**wire.FINEST.decimals) >= Fraction(least))
 
 
 def _transfer(order: wire.Order, settings: PaycrestSettings) -> Money | None:
@@ -172,10 +168,6 @@ def _transfer(order: wire.Order, settings: PaycrestSettings) -> Money | None:
     if "amountToTransfer" in named and money_of(named["amountToTransfer"], settings.coin) != total:
         return None
     return total if total.units > 0 else None
-
-
-def _fees_fit(transfer: Money, amount: Money, percent: int) -> bool:
-    return (transfer.units - amount.units) * 100 <= amount.units * percent
 
 
 def _plain(means: Meaning, order: wire.Order) -> LegReport:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from fractions import Fraction
@@ -31,7 +32,9 @@ class Order(NamedTuple):
     def of(cls, fields: Mapping[str, Any]) -> Order | None:
         """From an object; None if it is no order."""
         id_, status = text_of(fields.get("id")), text_of(fields.get("status"))
-        return cls(id_, status, fields) if id_ and status else None
+        # The id becomes part of a path.
+        is_id = id_ is not None and re.fullmatch(r"[A-Za-z0-9_-]{1,64}", id_) is not None
+        return cls(id_, status, fields) if id_ and is_id and status else None
 
     @classmethod
     def read(cls, answer: Answer) -> Order | None:

@@ -112,10 +112,8 @@ class Paystack:
         reports: dict[str, Report] = {}
         batches: dict[str, list[dict[str, object]]] = defaultdict(list)
         for instruction, body in zip(instructions, bodies, strict=True):
-            if isinstance(body, NotSent):
-                reports[instruction.attempt_id] = Report(
-                    outcome=Outcome.FAILED, fault=body.fault, reason=f"not sent: {body}"
-                )
+            if isinstance(body, NotSent | OutsideLimits):
+                reports[instruction.attempt_id] = _not_sent(body)
             elif isinstance(body, BaseException):
                 raise body
             else:
@@ -250,9 +248,7 @@ class Paystack:
             if not wire.is_good(answer):
                 return dict.fromkeys(ids.values(), _refused(answer))
         except NotSent as error:
-            return dict.fromkeys(
-                ids.values(), Report(outcome=Outcome.FAILED, fault=error.fault, reason=f"not sent: {error}")
-            )
+            return dict.fromkeys(ids.values(), _not_sent(error))
         except NoAnswer as error:
             return dict.fromkeys(ids.values(), Report(outcome=Outcome.UNKNOWN, reason=str(error)))
         named = [each for each in wire.listed(answer) if isinstance(each, dict) and each.get("reference") in ids]
@@ -284,6 +280,12 @@ class Paystack:
 
     def _headers(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self._settings.secret_key.get_secret_value()}"}
+
+
+def _not_sent(error: NotSent | OutsideLimits) -> Report:
+    """Of one payment of a batch, what `pay` would have raised."""
+    fault = error.fault if isinstance(error, NotSent) else Fault.RAIL
+    return Report(outcome=Outcome.FAILED, fault=fault, reason=f"not sent: {error}")
 
 
 def _refused(answer: Answer) -> Report:

@@ -76,6 +76,7 @@ class Connect:
             resend_within=settings.resend_within,
             # Two requests make a payment, and a third takes it back; each has this long.
             answer_within=settings.answer_within * 3,
+            calls_per_s=settings.calls_per_s,
             returns_within=settings.returns_within,
             callbacks_are_proof=True,
         )

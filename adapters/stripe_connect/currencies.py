@@ -59,8 +59,7 @@ def step_of(asset: Asset) -> Money:
 def to_wire(money: Money) -> int:
     """An amount as Stripe writes it: exact, for it is a multiple of the step."""
     shift = _shift(money.asset)
-    up, down = 10 ** max(shift, 0), 10 ** max(-shift, 0)
-    return money.units * up // down
+    return int(money.units * 10 ** max(shift, 0) // 10 ** max(-shift, 0))
 
 
 def from_wire(value: object, asset: Asset) -> Money | None:

@@ -61,6 +61,7 @@ class OutboundPayments:
             settles_within=settings.settles_within,
             resend_within=settings.resend_within,
             answer_within=settings.answer_within,
+            calls_per_s=settings.calls_per_s,
             returns_within=settings.returns_within,
         )
 

@@ -96,6 +96,12 @@ class StripeSettings(RailSettings):
     signature_tolerance_s: int = Field(
         default=300, gt=0, le=3600, description="seconds by which a webhook's signature may be older than its arrival"
     )
+    calls_per_s: int = Field(
+        default=10,
+        gt=0,
+        le=25,
+        description="payments a second, 1 to 25: Stripe takes 25 calls a second per endpoint, in a sandbox 25 in all",
+    )
     settles_within_s: int = Field(
         default=7 * DAY_S, gt=0, description="seconds until a silent payment deserves a person's look"
     )

@@ -29,6 +29,7 @@ EVIDENCE = frozenset({
 
 _CONNECTED = re.compile(r"(?P<account>acct_[A-Za-z0-9]{6,64})/(?P<external>(?P<kind>ba|card)_[A-Za-z0-9_]{6,64})")
 _RECIPIENT = re.compile(r"(?P<account>acct_[A-Za-z0-9]{6,64})/(?P<external>(?P<kind>[a-z]{2,12})_[A-Za-z0-9_]{6,96})")
+_OUR_KEY = re.compile(r"(att_[0-9A-Z]{26})(?:-[a-z0-9-]+)?")
 _SPEEDS: Mapping[Method, tuple[str, str]] = {Method.BANK: ("ba", "standard"), Method.CARD: ("card", "instant")}
 
 
@@ -59,8 +60,9 @@ def payout_key(attempt_id: str) -> str:
 
 
 def attempt_of_key(key: str | None) -> str | None:
-    """The attempt that one of our idempotency keys was made for."""
-    return (key or "").partition("-")[0] or None
+    """The attempt that one of our idempotency keys was made for; None for anybody else's key."""
+    match = _OUR_KEY.fullmatch(key or "")
+    return match and match[1]
 
 
 def transfer_params(instruction: Instruction, payee: Payee) -> dict[str, Any]:

@@ -143,18 +143,20 @@ class YellowCard:
             means, sentence = verdict.of_error(answer)
             if means.kind is Kind.FAILED:
                 return report_of(means, reason=sentence, provider_ref=payment.id)
-            if is_last or wire.error_code(answer) != "PaymentInvalidState" or not await self._is_validated_yet(payment):
+            if is_last or wire.error_code(answer) != "PaymentInvalidState" or not await self._waits_still(payment):
                 break
         return verdict.unknown(f"not accepted, or accepted before: {sentence}")
 
-    async def _is_validated_yet(self, payment: wire.Payment) -> bool:
-        """Whether a payment that refused an acceptance waits for one all the same, after a moment."""
-        await asyncio.sleep(SETTLE_S)
+    async def _waits_still(self, payment: wire.Payment) -> bool:
+        """Whether a payment that refused an acceptance waits for one all the same; then it is left alone for a moment."""
         try:
             seen = wire.Payment.read(await self._client.ask(f"{self._base}/{payment.id}"))
         except OfframpError:
             return False
-        return seen is not None and seen.status in WAITS_FOR_US
+        if seen is None or seen.status not in WAITS_FOR_US:
+            return False
+        await asyncio.sleep(SETTLE_S)
+        return True
 
     async def status(self, attempt: AttemptRef) -> Report:
         """Ask by our own id. Raises `OfframpError` for a question without an answer."""

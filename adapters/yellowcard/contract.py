@@ -71,6 +71,7 @@ class Contract(OfframpContract):
             Expected(name="name", method="POST", target="/business/details/bank", headers=with_body, body=look_up),
             Expected(name="submit", method="POST", target="/business/payments", headers=with_body, body=submission),
             Expected(name="accept", method="POST", target=rf"{by_id}/accept", headers=signed, moves_money=True),
+            Expected(name="give up", method="POST", target=rf"{by_id}/fail-pending-liquidity", headers=signed),
             Expected(name="status", method="GET", target=by_sequence, headers=signed),
             Expected(name="balance", method="GET", target="/business/account", headers=signed),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -33,7 +34,9 @@ class Payment(NamedTuple):
         """A payment; None if this answer shows none."""
         fields = document_or_empty(answer.body) if answer.status in (200, 201) else {}
         id_, sequence, status = (text_of(fields.get(key)) for key in ("id", "sequenceId", "status"))
-        return cls(id_, sequence, status.upper(), fields) if id_ and sequence and status else None
+        # The id becomes part of a path.
+        is_id = id_ is not None and re.fullmatch(r"[A-Za-z0-9_-]{1,64}", id_) is not None
+        return cls(id_, sequence, status.upper(), fields) if id_ and is_id and sequence and status else None
 
     def pays(self, asset: Asset) -> Money | None:
         """What the recipient gets, "fixed or calculated": `convertedAmount`. None if it isn't told in this currency."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.agents.errors import BadName, NoAccess, NotYours
@@ -142,7 +142,13 @@ async def settle(
     """
     subject = f"agent:{name}"
     await record_action(
-        connection, operator=operator, action="agent.settle", subject=subject, reason=reason, now=now, detail={"paid": str(money)}
+        connection,
+        operator=operator,
+        action="agent.settle",
+        subject=subject,
+        reason=reason,
+        now=now,
+        detail={"paid": str(money)},
     )
     values = {"name": name, "asset": money.asset.code}
     agent = (await connection.execute(_SETTLE, values | {"units": 0})).scalar_one_or_none()
@@ -181,8 +187,8 @@ async def agent_of(connection: AsyncConnection, *, agent_id: str, key: str) -> s
     return await _proved(connection, _AGENT_KEY, agent_id, key)
 
 
-async def _proved(connection: AsyncConnection, statement: object, subject: str, key: str) -> str:
-    kept = (await connection.execute(statement, {"id": subject})).scalar_one_or_none()  # type: ignore[call-overload]
+async def _proved(connection: AsyncConnection, statement: TextClause, subject: str, key: str) -> str:
+    kept = (await connection.execute(statement, {"id": subject})).scalar_one_or_none()
     if not secret_matches(secret=key, secret_hash=kept):
         raise NoAccess
     return subject
@@ -195,8 +201,8 @@ def _tidy(name: str) -> str:
     return tidy
 
 
-def _view(row: object) -> AgentView:
-    agent_id, name, shop, disabled_at, code, decimals, *amounts = row  # type: ignore[misc]
-    asset = None if code is None else Asset(code, decimals)
+def _view(row: Any) -> AgentView:
+    asset = None if row.asset is None else Asset(row.asset, row.decimals)
+    amounts = (row.owed_units, row.reserved_units, row.most_units)
     owed, reserved, most = (None if asset is None else Money(int(each), asset) for each in amounts)
-    return AgentView(agent_id, name, shop, disabled_at, code, owed, reserved, most)
+    return AgentView(row.id, row.name, row.shop, row.disabled_at, row.asset, owed, reserved, most)

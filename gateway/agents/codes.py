@@ -10,7 +10,15 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.agents.digits import digest, new_digits
-from gateway.agents.errors import DuplicateCode, LifetimeWrong, NotYours, TooLittle, TooManyRenewals, WrongState
+from gateway.agents.errors import (
+    DuplicateCode,
+    LifetimeWrong,
+    NothingToPay,
+    NotYours,
+    TooLittle,
+    TooManyRenewals,
+    WrongState,
+)
 from gateway.agents.rules import LIFETIME_LEAST, RENEWALS_MOST, PickupRules
 from gateway.db.session import transaction
 from gateway.ids import new_id
@@ -66,8 +74,9 @@ c.renewals, c.created_at, c.updated_at, c.expires_at,
 (SELECT w.id FROM pickup_claims AS w WHERE w.code_id = c.id AND w.state = 'confirmed') AS withdrawal
 """
 _FROM = f"SELECT {_COLUMNS} FROM pickup_codes AS c JOIN assets AS s ON s.code = c.asset"  # noqa: S608 - all of it is ours
-_LOCK = text(f"{_FROM} WHERE c.id = :id FOR UPDATE OF c")
-_LOCK_DIGITS = text(f"{_FROM} WHERE c.code_hash = :code_hash FOR UPDATE OF c")
+_READ = text(f"{_FROM} WHERE c.id = :id")
+_LOCK = text("SELECT id FROM pickup_codes WHERE id = :id FOR UPDATE")
+_LOCK_DIGITS = text("SELECT id FROM pickup_codes WHERE code_hash = :code_hash FOR UPDATE")
 _BY_CORRELATION = text("SELECT id FROM pickup_codes WHERE client_id = :client AND correlation_id = :correlation")
 _OF_ACCOUNT = text(f"""{_FROM} WHERE c.client_id = :client AND c.account_id = :account
 AND :state IN ('', CASE c.state WHEN 'claimed' THEN 'active' ELSE c.state END)
@@ -84,8 +93,8 @@ _FREE = text("""
 UPDATE network_accounts SET free_units = free_units + :units, held_units = held_units - :units WHERE id = :account
 """)
 _MAKE = text("""
-INSERT INTO pickup_codes (id, client_id, account_id, correlation_id, reference, code_hash, state, asset, units, country, holder,
-    msisdn, misses, renewals, created_at, updated_at, expires_at)
+INSERT INTO pickup_codes (id, client_id, account_id, correlation_id, reference, code_hash, state, asset, units, country,
+    holder, msisdn, misses, renewals, created_at, updated_at, expires_at)
 VALUES (:id, :client, :account, :correlation, :reference, :code_hash, 'active', :asset, :units, :country, :holder, :msisdn,
     0, 0, :now, :now, :expires_at)
 ON CONFLICT DO NOTHING RETURNING id
@@ -105,7 +114,7 @@ SELECT id FROM pickup_codes WHERE state = 'active' AND expires_at <= :now ORDER 
 async def make_code(connection: AsyncConnection, *, wish: Wish, rules: PickupRules, now: datetime) -> tuple[CodeView, str]:
     """A new code and its digits, which are told nowhere else.
 
-    Raises `NotYours`, `LifetimeWrong`, `DuplicateCode`, `TooLittle`, and `MoneyError` for an amount that is none.
+    Raises `NotYours`, `LifetimeWrong`, `NothingToPay`, `DuplicateCode`, `TooLittle`; `MoneyError` for what is no amount.
     """
     account = (await connection.execute(_ACCOUNT, {"account": wish.account_id, "client": wish.client_id})).one_or_none()
     if account is None or account.asset != wish.currency:
@@ -113,13 +122,15 @@ async def make_code(connection: AsyncConnection, *, wish: Wish, rules: PickupRul
     if not LIFETIME_LEAST <= wish.lifetime <= rules.lifetime_most:
         raise LifetimeWrong(int(rules.lifetime_most.total_seconds()))
     money = Money.parse(wish.amount, Asset(account.asset, account.decimals))
+    if money.units == 0:
+        raise NothingToPay
     code_id = new_id("cod", now=now)
     digits = await _insert(connection, wish=wish, money=money, code_id=code_id, rules=rules, now=now)
     held = await connection.execute(_HOLD, {"account": wish.account_id, "units": money.units})
     if held.rowcount == 0:
         raise TooLittle
     await _post(connection, code_id, "pickup_held", wish.account_id, "", ":held", money, now=now)
-    return _view((await connection.execute(_LOCK, {"id": code_id})).one()), digits
+    return await _read(connection, code_id), digits
 
 
 async def find_code(
@@ -157,7 +168,7 @@ async def renew_code(
         raise TooManyRenewals
     digits = new_digits()
     await connection.execute(_RENEW, {"id": code_id, "code_hash": digest(digits, key=rules.key), "now": now})
-    return _view((await connection.execute(_LOCK, {"id": code_id})).one()), digits
+    return await _read(connection, code_id), digits
 
 
 async def cancel_code(connection: AsyncConnection, *, client_id: str, code_id: str, now: datetime) -> CodeView:
@@ -167,7 +178,7 @@ async def cancel_code(connection: AsyncConnection, *, client_id: str, code_id: s
         raise WrongState(code.state)
     if code.state == ACTIVE:
         await _end(connection, code, CANCELLED, now=now)
-    return _view((await connection.execute(_LOCK, {"id": code_id})).one())
+    return await _read(connection, code_id)
 
 
 async def expire_codes(engine: AsyncEngine, *, now: datetime) -> int:
@@ -182,13 +193,15 @@ async def expire_codes(engine: AsyncEngine, *, now: datetime) -> int:
 
 async def lock_code(connection: AsyncConnection, *, code_id: str, now: datetime) -> CodeView | None:
     """A code under its row lock, run out if its time has come; None: there is none."""
-    return await _settled(connection, (await connection.execute(_LOCK, {"id": code_id})).one_or_none(), now=now)
+    locked = (await connection.execute(_LOCK, {"id": code_id})).scalar_one_or_none()
+    return None if locked is None else await _settled(connection, locked, now=now)
 
 
 async def lock_digits(connection: AsyncConnection, *, digits: str, rules: PickupRules, now: datetime) -> CodeView | None:
     """The same by its digits."""
-    row = (await connection.execute(_LOCK_DIGITS, {"code_hash": digest(digits, key=rules.key)})).one_or_none()
-    return await _settled(connection, row, now=now)
+    values = {"code_hash": digest(digits, key=rules.key)}
+    locked = (await connection.execute(_LOCK_DIGITS, values)).scalar_one_or_none()
+    return None if locked is None else await _settled(connection, locked, now=now)
 
 
 async def set_state(connection: AsyncConnection, *, code_id: str, state: str, now: datetime) -> None:
@@ -230,14 +243,17 @@ async def _insert(
     raise AssertionError("five times digits that were given out before: the source of randomness is broken")
 
 
-async def _settled(connection: AsyncConnection, row: Any, *, now: datetime) -> CodeView | None:
-    if row is None:
-        return None
-    code = _view(row)
+async def _settled(connection: AsyncConnection, code_id: str, *, now: datetime) -> CodeView:
+    code = await _read(connection, code_id)
     if code.state != ACTIVE or now < code.expires_at:
         return code
     await _end(connection, code, EXPIRED, now=now)
-    return _view((await connection.execute(_LOCK, {"id": code.id})).one())
+    return await _read(connection, code_id)
+
+
+async def _read(connection: AsyncConnection, code_id: str) -> CodeView:
+    # A statement of its own after the one that locks: that one began before whoever had the lock was done.
+    return _view((await connection.execute(_READ, {"id": code_id})).one())
 
 
 async def _end(connection: AsyncConnection, code: CodeView, state: str, *, now: datetime) -> None:
@@ -247,7 +263,15 @@ async def _end(connection: AsyncConnection, code: CodeView, state: str, *, now: 
 
 
 async def _post(
-    connection: AsyncConnection, code_id: str, template: str, account: str, source: str, to: str, money: Money, *, now: datetime
+    connection: AsyncConnection,
+    code_id: str,
+    template: str,
+    account: str,
+    source: str,
+    to: str,
+    money: Money,
+    *,
+    now: datetime,
 ) -> None:
     transfer = Transfer(f"network:{account}{source}", f"network:{account}{to}", money)
     await post(connection, entries=[Entry(f"{template}:{code_id}", template, (transfer,))], now=now)

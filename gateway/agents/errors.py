@@ -81,7 +81,9 @@ class CodeLocked(NetworkRefusal):
     gsma = "requestDeclined"
 
     def __init__(self) -> None:
-        super().__init__("This code is locked, because it was given with wrong facts too often. Pay nothing; tell the network.")
+        super().__init__(
+            "This code is locked, because it was given with wrong facts too often. Pay nothing; tell the network."
+        )
 
 
 class TooManyWrong(NetworkRefusal):
@@ -171,3 +173,13 @@ class BadName(NetworkRefusal):
 
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)
+
+
+class NothingToPay(NetworkRefusal):
+    """A code for nothing."""
+
+    code = "pickup_nothing"
+    gsma = "lessThanTransactionMinValue"
+
+    def __init__(self) -> None:
+        super().__init__("A code is for more than 0.")

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import structlog
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from gateway.api.services import ApiServices
@@ -25,6 +25,7 @@ READ_WITHIN_S = 1.0
 ATTEMPT_ID_MOST = 200
 """Longest id that a body may name an attempt by, in characters; ours have 30."""
 _READERS = 2
+NO_CONTENT = 204
 
 
 def callback_router(services: ApiServices) -> APIRouter:
@@ -35,7 +36,7 @@ def callback_router(services: ApiServices) -> APIRouter:
     readers = ThreadPoolExecutor(_READERS, thread_name_prefix="callbacks")
 
     @router.api_route(PATH + "{token}", methods=["POST", "PUT"])
-    async def callback(token: str, request: Request) -> JSONResponse:
+    async def callback(token: str, request: Request) -> Response:
         """Store what arrived before answering. An address that we never gave away is answered like any unknown page."""
         callee = services.addresses.read(token)
         adapter = services.rails.get(callee.adapter) if callee else None
@@ -57,7 +58,8 @@ def callback_router(services: ApiServices) -> APIRouter:
             new = await arrivals.put(Arrival(adapter=callee.adapter, event_id=event_id, request=called))
             log.info("callback_stored", adapter=callee.adapter, attempt=named, label=callee.label, new=new)
         status, answer = adapter.callback_answer()
-        return JSONResponse(dict(answer), status_code=status)
+        # Not even "{}" may follow a 204, which is what the GSMA's API wants.
+        return Response(status_code=status) if status == NO_CONTENT else JSONResponse(dict(answer), status_code=status)
 
     return router
 

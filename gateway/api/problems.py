@@ -64,12 +64,25 @@ STATUS: Mapping[str, int] = {
     "nothing_to_refund": 409,
     "refund_limit": 409,
     "refunds_off": 409,
+    "invalid_signature": 401,
+    "stale_signature": 401,
+    "fill_not_found": 404,
+    "fill_partner_not_found": 404,
+    "fill_reference_reused": 409,
+    "fill_not_cancellable": 409,
+    "fill_ended": 409,
+    "fill_too_late": 409,
     "body_too_large": 413,
     "unsupported_media_type": 415,
 }
 """HTTP status of each `Refusal.code`. A code that is not here is a request we understood and won't do: 422."""
 
-_CHALLENGES = {"invalid_token": 'Bearer error="invalid_token"', "invalid_client": 'Basic realm="lastmile"'}
+_CHALLENGES = {
+    "invalid_token": 'Bearer error="invalid_token"',
+    "invalid_client": 'Basic realm="lastmile"',
+    "invalid_signature": "HMAC",
+    "stale_signature": "HMAC",
+}
 _OAUTH_CODES = frozenset({"invalid_request", "invalid_client", "unsupported_grant_type"})
 # Where API documents keep the fields that the core knows by a short name.
 _PLACES = {

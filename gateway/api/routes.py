@@ -8,10 +8,12 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.api.access import access_router, bearer
+from gateway.api.agents import network_router
 from gateway.api.bodies import BodyLimit
 from gateway.api.callbacks import callback_router
 from gateway.api.conventions import IDEMPOTENCY_KEY, SCHEME, answer_once
 from gateway.api.documents import corridors_document, order_document, quote_document
+from gateway.api.fills import fills_router
 from gateway.api.headers import ClosedByDefault
 from gateway.api.health import health_router
 from gateway.api.metrics import metrics_router
@@ -44,6 +46,10 @@ def install(app: FastAPI, services: ApiServices) -> None:
     app.include_router(callback_router(services))
     app.include_router(health_router(services))
     app.include_router(metrics_router(services))
+    if services.pickups is not None:
+        app.include_router(network_router(services, services.pickups))
+    if services.fills is not None:
+        app.include_router(fills_router(services, services.fills))
     install_problems(app)
     app.router.redirect_slashes = False  # a redirect goes where the Host header says, and takes the token along
     app.add_middleware(BodyLimit)

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from gateway.agents.rules import PickupRules
 from gateway.chain.terms import ChainTerms
 from gateway.clock import Clock
+from gateway.fills.clients import FillKey
 from gateway.partners.tokens import TokenIssuer, TokenVerifier
 from gateway.payouts.addresses import CallbackAddresses
 from gateway.payouts.rails import Rails
@@ -38,3 +40,7 @@ class ApiServices:
     """Connections that only callbacks use (`gateway.payouts.arrivals.make_inbox_engine`); None: everybody's."""
     metrics_token: str | None = field(default=None, repr=False)
     """What a scraper of /metrics shows; None: only this machine may ask."""
+    pickups: PickupRules | None = None
+    """Limits of our own network of cash agents; None: it isn't served."""
+    fills: FillKey | None = None
+    """With which gateways that offer payouts to partners prove themselves; None: nobody can."""

@@ -92,6 +92,10 @@ SELECT id, (chain_id, sender, purpose, to_address, data, value, gas_limit)
     = (:chain_id, :sender, :purpose, :to_address, :data, CAST(:value AS numeric), :gas_limit) AS same
 FROM chain_transactions WHERE reference = :reference
 """)
+_TAKE_BACK = text("""
+UPDATE chain_transactions SET state = 'refused', reason = :reason, due_at = NULL, updated_at = :now
+WHERE reference = :reference AND state = 'queued'
+""")
 _RESULTS = text("""
 SELECT reference, state, hash, block_number, fee_units, reason FROM chain_transactions
 WHERE reference = ANY(CAST(:references AS text[]))
@@ -119,6 +123,12 @@ async def queue(connection: AsyncConnection, *, wanted: Wanted, now: datetime) -
         raise AnotherBody(wanted.reference)
     await wake(connection, "transactions")
     return str(stored.id)
+
+
+async def take_back(connection: AsyncConnection, *, reference: str, reason: str, now: datetime) -> bool:
+    """End what was queued and never signed. False: it has a nonce, or has ended; then it may be mined, or was."""
+    done = await connection.execute(_TAKE_BACK, {"reference": reference, "reason": reason, "now": now})
+    return done.rowcount == 1
 
 
 async def results(connection: AsyncConnection, *, references: Collection[str]) -> dict[str, Result]:

@@ -37,6 +37,7 @@ def check(adapter: Which = None, as_json: AsJson = False, verbose: Verbose = Fal
 
     contracts = wanted_contracts(adapter)
     cards = check_all(contracts, progress=_tell)
+    _tell("", None)
     if as_json:
         documents = [card.document() for card in cards]
         typer.echo(json.dumps(documents if adapter in (None, "all") else documents[0]))
@@ -65,10 +66,11 @@ def new(name: Name, folder: Folder = None, package: Package = False) -> None:
     typer.echo(f"\nNow, {place}lastmile adapter check {room.reference}", err=True)
 
 
-def _tell(adapter: str, done: Check) -> None:
-    """Progress, on a terminal only: a line that is written over."""
+def _tell(adapter: str, done: Check | None) -> None:
+    """Progress, on a terminal only: a line that is written over, and wiped out in the end."""
     if sys.stderr.isatty():
-        typer.echo(f"\r{adapter}: {done.title}"[:LINE].ljust(LINE), err=True, nl=False)
+        line = f"{adapter}: {done.title}" if done else ""
+        typer.echo(f"\r{line[:LINE].ljust(LINE)}\r", err=True, nl=False)
 
 
 def _lines(card: Scorecard, *, verbose: bool) -> Iterator[str]:

@@ -4,7 +4,7 @@
 `lastmile --help` is; what a value means to a rail or a chain is checked by the part that uses it.
 """
 
-from gateway.config.chains import Chain, Finality, KeyFile, Refunds, Sweep, Token
+from gateway.config.chains import Chain, Finality, KeyFile, Legs, Refunds, Sweep, Token
 from gateway.config.errors import ConfigError
 from gateway.config.keyfile import secret_file
 from gateway.config.loading import FILE, data_folder, load, parse
@@ -20,6 +20,7 @@ __all__ = [
     "Economy",
     "Finality",
     "KeyFile",
+    "Legs",
     "Pricing",
     "Refunds",
     "Server",

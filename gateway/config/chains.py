@@ -109,6 +109,14 @@ class Refunds(KeyFile):
     )
 
 
+class Legs(KeyFile):
+    """[chains.legs]: the wallet that pays those steps of payouts which are made on chain. The operator fills it."""
+
+    gas_price_most_gwei: Annotated[Whole, Field(ge=1, le=1_000_000)] = Field(
+        500, description="the most we pay for gas, in gwei, from 1 to 1000000"
+    )
+
+
 class Chain(Group):
     """[[chains]]: an EVM chain, who tells us about it, and where the coins end up."""
 
@@ -136,6 +144,7 @@ class Chain(Group):
     """Absent: the registry's for this chain, else ETH."""
     sweep: Sweep | None = Field(None, description="a [chains.sweep] table")
     refunds: Refunds | None = Field(None, description="a [chains.refunds] table")
+    legs: Legs | None = Field(None, description="a [chains.legs] table")
     tokens: Annotated[tuple[Token, ...], NotEmpty] = Field(description="at least one [[chains.tokens]] table")
 
     @field_validator("rpc")

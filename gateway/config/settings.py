@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
-from gateway.config.chains import Chain, Checkpoint, Finality, Refunds, Sweep, Token
+from gateway.config.chains import Chain, Checkpoint, Finality, Legs, Refunds, Sweep, Token
 from gateway.config.fields import (
     AdapterName,
     BaseUrl,
@@ -184,6 +184,20 @@ class Payouts(Group):
         return amount(value, currency_asset("USD"))
 
 
+class Agents(Group):
+    """[agents]: our own network of cash agents."""
+
+    code_days_most: Annotated[Whole, Field(ge=1, le=365)] = Field(
+        90, description="for how many days a code may be redeemed at most, from 1 to 365"
+    )
+    wrong_per_agent: Annotated[Whole, Field(ge=1, le=1000)] = Field(
+        10, description="how many wrong codes an agent may give in 15 minutes, from 1 to 1000"
+    )
+    wrong_per_code: Annotated[Whole, Field(ge=1, le=100)] = Field(
+        5, description="after how many wrong facts a code is locked, from 1 to 100"
+    )
+
+
 class Treasury(Group):
     """[treasury]: how often books are compared with what chains and rails say."""
 
@@ -199,6 +213,7 @@ class Settings(Group):
     corridors: Annotated[tuple[Corridor, ...], NotEmpty] = Field(description="at least one [[corridors]] table")
     pricing: Pricing = Field(description="a [pricing] table")
     payouts: Payouts = Field(Payouts(), description="a [payouts] table")
+    agents: Agents = Field(Agents(), description="an [agents] table")
     treasury: Treasury = Field(Treasury(), description="a [treasury] table")
     adapters: Annotated[Mapping[AdapterName, Adapter], NotEmpty] = Field(
         description='at least one table such as [adapters.mpesa] with a "kind"'
@@ -215,9 +230,11 @@ GROUPS: Mapping[tuple[str, ...], type[Group]] = {
     ("chains", "checkpoint"): Checkpoint,
     ("chains", "sweep"): Sweep,
     ("chains", "refunds"): Refunds,
+    ("chains", "legs"): Legs,
     ("corridors",): Corridor,
     ("corridors", "economy"): Economy,
     ("payouts",): Payouts,
+    ("agents",): Agents,
     ("treasury",): Treasury,
     ("pricing",): Pricing,
     ("pricing", "sources"): Source,

@@ -105,8 +105,9 @@ class Callbacks(Ground):
         self, adapter: Offramp, calls_back: CallsBack, inbox: Inbox, instruction: Instruction
     ) -> None:
         self.play(Scenario.CALLBACK_WRONG_ID)
-        await self.send(adapter, instruction)
-        await self.settle(adapter, inbox, instruction)
+        report = await self.send(adapter, instruction)
+        if report.outcome is Outcome.AVAILABLE:
+            await self.collect(self._rail, instruction, report)
         stranger = (await eventually(lambda: inbox.deliveries[:], what="a callback"))[0]
         # At an address for all payments it names somebody else's attempt; the core knows that it never sent that one.
         assert read_or_none(calls_back, replace(stranger, attempt_id=instruction.attempt_id)) is None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any, ClassVar
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from gateway.clock import system_clock
 from gateway.contract.ground import OPEN, Ground, Make, missing
 from gateway.contract.harness import Inbox, Rail, free_address
+from gateway.contract.wire import AROUND
 from gateway.ids import new_id
 from gateway.money import Money
 from gateway.offramp import (
@@ -33,7 +33,6 @@ from gateway.offramp import (
 )
 from gateway.railsim import Scenario
 
-AROUND = timedelta(hours=1)
 BATCH = 3
 
 

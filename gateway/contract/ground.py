@@ -1,4 +1,5 @@
 """What one adapter gives to the contract suite, and what the suite makes of it."""
+# ruff: noqa: ARG002 - what a subclass may override needs its arguments only there
 
 from __future__ import annotations
 
@@ -76,8 +77,17 @@ class Ground:
         """What may never show."""
         raise NotImplementedError
 
-    def requests(self, instruction: Instruction, settings: Mapping[str, Any]) -> Sequence[Expected]:  # noqa: ARG002
+    def requests(self, instruction: Instruction, settings: Mapping[str, Any]) -> Sequence[Expected]:
         """Every request that the adapter may make in the life of this payment, byte for byte; one of them moves money."""
+        return ()
+
+    def bulk_requests(
+        self,
+        batch_id: str,
+        orders: Sequence[Instruction],
+        settings: Mapping[str, Any],
+    ) -> Sequence[Expected]:
+        """Every request that paying these in bulk may take, without questions about them; for adapters that pay in bulk."""
         return ()
 
     def check_payment_request(
@@ -100,11 +110,11 @@ class Ground:
     async def collect(self, rail: Rail, instruction: Instruction, report: Report) -> None:
         """What the recipient does with an AVAILABLE payment: takes the cash. Override it for rails that pay cash."""
 
-    def unknown_account(self, corridor: Corridor) -> Destination | None:  # noqa: ARG002
+    def unknown_account(self, corridor: Corridor) -> Destination | None:
         """An account that the simulated rail doesn't know, for rails that look names up; None: it knows every one."""
         return None
 
-    def statement_file(self, rail: Rail) -> bytes | None:  # noqa: ARG002
+    def statement_file(self, rail: Rail) -> bytes | None:
         """The simulated provider's statement as a file, for adapters that read files."""
         return None
 
@@ -248,7 +258,7 @@ class Ground:
 
 def missing(what: str) -> NoReturn:
     """The check can't be made, because the `Contract` or the adapter doesn't say what it has to."""
-    pytest.skip(f"MISSING: {what}")
+    pytest.fail(f"MISSING: {what}", pytrace=False)
 
 
 def read_or_none(adapter: CallsBack, delivery: CallbackRequest) -> Callback | None:

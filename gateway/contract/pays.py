@@ -79,6 +79,8 @@ class Pays(Ground):
         report = await self.settle(adapter, inbox, instruction)
         assert report.delivered is not None
         assert report.delivered < instruction.deliver
+        moved = self._rail.movements(self.id_at_rail(instruction.attempt_id))
+        assert [each["amount"] for each in moved] == [report.delivered.decimal()]
 
     async def test_what_is_outside_the_limits_is_refused_before_any_request(self, adapter: Offramp, rail: Rail) -> None:
         before = len(rail.requests())

@@ -35,7 +35,7 @@ def _facts(item: pytest.Function) -> dict[str, Any]:
     chapter = next(each for each in item.cls.__mro__ if name in vars(each)) if item.cls else None
     _, bracket, case = item.name.partition("[")
     title = name.removeprefix("test_").replace("_", " ") + (f" ({case.rstrip(']')})" if bracket else "")
-    return {"name": item.name, "title": title, "level": getattr(chapter, "level", None) if chapter else None}
+    return {"name": item.name, "title": title, "level": vars(chapter).get("level") if chapter else None}
 
 
 def _reason(report: pytest.TestReport) -> str:

@@ -31,7 +31,7 @@ class Expected:
     """The rail's own headers, names in lower case, "content-type" among them. Each of them has to be there, no other may."""
     body: str = ""
     moves_money: bool = False
-    """Whether it is this one that pays: of these there is exactly one in a payment's life."""
+    """Whether it is this one that pays: exactly one such request is made in a payment's life."""
 
 
 def mismatch(row: Expected, request: Mapping[str, Any]) -> str | None:

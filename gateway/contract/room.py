@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from gateway.contract.scorecard import ADAPTERS
 from gateway.errors import Refusal
 
-ROOM = ("__init__.py", "adapter.py", "wire.py", "codes.py", "settings.py", "simulator.py", "contract.py")
+ROOM = ("__init__.py", "adapter.py", "wire.py", "codes.py", "settings.py", "simulator.py", "contract.py", "README.md")
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 NAME_MOST = 40
 
@@ -54,7 +54,7 @@ def write_room(name: str, *, folder: Path) -> NewRoom:
     names = _names(name, module=".".join([*_packages(folder), name]))
     top = folder.resolve().parents[len(_packages(folder)) - 1]
     room = folder / name
-    contents = {room / each: _written(each, names) for each in (*ROOM, "README.md")}
+    contents = {room / each: _written(each, names) for each in ROOM}
     contents[top / "tests" / "contract" / f"test_{name}.py"] = _written("test_contract.py", names)
     if not folder.exists():
         contents[folder / "__init__.py"] = '"""Adapters: one room per provider."""\n'
@@ -67,7 +67,7 @@ def write_package(name: str, *, folder: Path) -> NewRoom:
     home = folder / f"lastmile-{names['dashed']}"
     room = home / names["module"]
     contents = {room / each: _written(each, names) for each in ROOM}
-    contents |= {home / each: _written(each, names) for each in ("pyproject.toml", "README.md")}
+    contents[home / "pyproject.toml"] = _written("pyproject.toml", names)
     contents[home / "tests" / f"test_{name}.py"] = _written("test_contract.py", names)
     return _write(contents, names, taken=home)
 

@@ -96,7 +96,7 @@ class Scorecard:
         """The highest level of which, and below which, nothing is bad."""
         if self.error is not None or not self.checks:
             return 0
-        lowest = min((each.level or 1 for each in self.bad), default=max(LEVELS) + 1)
+        lowest = min((each.level or max(LEVELS) for each in self.bad), default=max(LEVELS) + 1)
         return lowest - 1
 
     @property
@@ -199,8 +199,8 @@ def _take(line: str, card: Scorecard, *, said: list[str], progress: Callable[[Ch
         return
     reason = told["reason"]
     verdict = Verdict(told["outcome"]) if told["outcome"] != "skipped" else Verdict.NOT_APPLICABLE
-    if verdict is Verdict.NOT_APPLICABLE and reason.startswith(MISSING):
-        verdict, reason = Verdict.MISSING, reason.removeprefix(MISSING)
+    if verdict is Verdict.FAILED and MISSING in reason:
+        verdict, reason = Verdict.MISSING, reason.partition(MISSING)[2].rpartition(" (")[0]
     card.checks = [each for each in card.checks if each.name != told["name"]]  # what broke after it passed
     facts = {key: told[key] for key in ("name", "title", "level", "seconds")}
     card.checks.append(done := Check(**facts, verdict=verdict, reason=reason))

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, ClassVar
 
 import pytest
 
+from gateway.clock import system_clock
 from gateway.contract.ground import HOLDER, Ground, Make, missing, read_or_none
 from gateway.contract.harness import Inbox, Rail, free_address
-from gateway.contract.requests import Expected, sort_out
+from gateway.contract.requests import sort_out
+from gateway.ids import new_id
 from gateway.money import Money
-from gateway.offramp import CallsBack, Corridor, HoldsBalance, Instruction, LooksUpNames, Offramp, Outcome
+from gateway.offramp import (
+    CallsBack,
+    Cancels,
+    Corridor,
+    HoldsBalance,
+    Instruction,
+    KeepsStatement,
+    LooksUpNames,
+    Offramp,
+    Outcome,
+    PaysInBulk,
+)
 from gateway.railsim import Scenario
 
+AROUND = timedelta(hours=1)
 SHOWN_FROM = 6
 """Part of an account shorter than this could be anything."""
 
@@ -27,17 +41,6 @@ class Wire(Ground):
 
     level: ClassVar[int] = 2
 
-    async def test_the_request_for_payment_is_the_documented_one_byte_for_byte(
-        self, adapter: Offramp, rail: Rail, settings: Mapping[str, Any], inbox: Inbox, instruction: Instruction
-    ) -> None:
-        before = len(rail.requests())
-        await self.send(adapter, instruction)
-        await self.settle(adapter, inbox, instruction)
-        sent = rail.requests()[before:]
-        rows = self.requests(instruction, settings)
-        (paying,) = self._paying(sent, rows) if rows else self._checked(sent, instruction, settings)
-        self.check_payment_request(paying, instruction, settings)
-
     async def test_every_request_of_a_payments_life_is_a_documented_one_byte_for_byte(
         self, make: Make, rail: Rail, settings: Mapping[str, Any], inbox: Inbox, corridor: Corridor
     ) -> None:
@@ -46,15 +49,47 @@ class Wire(Ground):
         if not rows:
             missing("requests, the table of what it may send")
         before = len(rail.requests())
-        adapter = make(settings)
+        await self._live(make(settings), inbox, instruction)
+        (paying,) = [request for row, request in sort_out(rail.requests()[before:], rows) if row.moves_money]
+        self.check_payment_request(paying, instruction, settings)
+
+    async def test_every_request_to_cancel_is_a_documented_one_byte_for_byte(
+        self, adapter: Offramp, rail: Rail, settings: Mapping[str, Any], inbox: Inbox, instruction: Instruction
+    ) -> None:
+        if not isinstance(adapter, Cancels):
+            pytest.skip("it can't cancel")
+        self.play(Scenario.PENDING_FOREVER)
+        before = len(rail.requests())
+        await self.send(adapter, instruction)
+        await adapter.cancel(self.reference(instruction))
+        await self.settle(adapter, inbox, instruction)
+        sort_out(rail.requests()[before:], self.requests(instruction, settings))
+
+    async def test_every_request_in_bulk_is_a_documented_one_byte_for_byte(
+        self, adapter: Offramp, rail: Rail, settings: Mapping[str, Any], corridor: Corridor
+    ) -> None:
+        if not isinstance(adapter, PaysInBulk):
+            pytest.skip("it pays one by one")
+        orders, batch = [self.order(corridor, corridor.least) for _ in range(2)], new_id("bat", now=system_clock())
+        rows = self.bulk_requests(batch, orders, settings)
+        if not rows:
+            missing("bulk_requests, the table of what it may send in bulk")
+        before = len(rail.requests())
+        await adapter.pay_bulk(batch, orders)
+        sorted_out = sort_out(rail.requests()[before:], rows)
+        assert [row.name for row, _ in sorted_out if row.moves_money] == [row.name for row in rows if row.moves_money]
+
+    async def _live(self, adapter: Offramp, inbox: Inbox, instruction: Instruction) -> None:
+        """A payment's life, and what else is asked at the rail meanwhile."""
         if isinstance(adapter, LooksUpNames):
             await adapter.look_up(instruction.to)
         await self.send(adapter, instruction)
         await self.settle(adapter, inbox, instruction)
         if isinstance(adapter, HoldsBalance):
             await adapter.balance()
-        sorted_out = sort_out(rail.requests()[before:], rows)
-        assert [row.name for row, _ in sorted_out if row.moves_money] == [row.name for row in rows if row.moves_money]
+        if isinstance(adapter, KeepsStatement):
+            now = system_clock()
+            await adapter.statement(since=now - AROUND, until=now + AROUND)
 
     async def test_no_secret_and_nothing_personal_shows_anywhere(
         self,
@@ -89,25 +124,6 @@ class Wire(Ground):
         questions = (dead.pay(instruction), dead.status(self.reference(instruction)), dead.pay(below))
         answers = await asyncio.gather(*questions, return_exceptions=True)
         return [each for each in answers if isinstance(each, Exception)]
-
-    def _paying(self, sent: Sequence[Mapping[str, Any]], rows: Sequence[Expected]) -> list[Mapping[str, Any]]:
-        return [request for row, request in sort_out(sent, rows) if row.moves_money]
-
-    def _checked(
-        self, sent: Sequence[Mapping[str, Any]], instruction: Instruction, settings: Mapping[str, Any]
-    ) -> list[Mapping[str, Any]]:
-        """Without a table: the first request that names the attempt and is no question."""
-        ids = (instruction.attempt_id, self.id_at_rail(instruction.attempt_id))
-        naming = [each for each in sent if any(one in json.dumps(each) for one in ids)]
-        return [each for each in naming if _passes(self, each, instruction, settings)] or naming[:1]
-
-
-def _passes(contract: Ground, request: Mapping[str, Any], instruction: Instruction, settings: Mapping[str, Any]) -> bool:
-    try:
-        contract.check_payment_request(request, instruction, settings)
-    except (AssertionError, KeyError, ValueError):
-        return False
-    return True
 
 
 def parts(account: str) -> list[str]:

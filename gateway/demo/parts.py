@@ -6,8 +6,9 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import IO
 
@@ -20,9 +21,10 @@ HOST = "127.0.0.1"
 INSTALL_WITHIN_S = 1800.0
 """The chain's tools may have to come over a slow line first."""
 SETTINGS = "lastmile.toml"
-MPESA_STATE = "mpesa.state"
+STATES = "simulators"
+"""The folder in which each simulator keeps its state."""
 GATEWAY, SIMULATORS = CHILDREN = "gateway", "simulators"
-SIMULATED = ("mpesa", "open_exchange_rates")
+RATES = "open_exchange_rates"
 FOLDERS = ("demo", *(f"demo-{number}" for number in range(2, 21)))
 
 
@@ -42,6 +44,27 @@ class PortInUse(Refusal):
 
     def __init__(self, port: int) -> None:
         super().__init__(f"Port {port} is in use. Choose another --port, or leave it out to get a free one.")
+
+
+class UnknownRail(Refusal):
+    """No installed adapter has this name, or it brings no simulator."""
+
+    code = "unknown_rail"
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(f'There is no rail "{name}" with a simulator. There are: {", ".join(known)}; or "all".')
+
+
+def chosen_rails(wanted: str) -> tuple[str, ...]:
+    """The rails that a person named, with commas between. Raises `UnknownRail`."""
+    groups = ("lastmile.adapters", "lastmile.simulators")
+    adapters, simulators = ({point.name for point in entry_points(group=group)} for group in groups)
+    known = sorted(adapters & simulators)
+    names = known if wanted == "all" else [name.strip() for name in wanted.split(",")]
+    for name in names:
+        if name not in known:
+            raise UnknownRail(name, known)
+    return tuple(dict.fromkeys(names))
 
 
 def take_folder(data: Path, stack: ExitStack) -> Path:
@@ -66,40 +89,44 @@ def running_demo(data: Path) -> Path | None:
     return running[0] if len(running) == 1 else None
 
 
-def start_children(folder: Path, *, port: int, stack: ExitStack) -> tuple[dict[str, Child], dict[str, int]]:
+def start_children(
+    folder: Path, *, rails: Sequence[str], port: int, stack: ExitStack
+) -> tuple[dict[str, Child], dict[str, int]]:
     """Start the demo's own processes, after ending those that a killed demo left behind; the stack stops them.
 
     Returns them and their ports by name. The gateway waits for the settings file, which needs the others' addresses.
     """
     for name in CHILDREN:
         Child(name, folder, ()).end_leftover()
-    ports = _ports(folder, wanted=port)
+    ports = _ports(folder, rails, wanted=port)
     (folder / SETTINGS).unlink(missing_ok=True)
-    children = _children(folder, ports)
+    children = _children(folder, rails, ports)
     for child in children.values():
         stack.callback(child.stop)
         child.start()
     return children, ports
 
 
-def _children(folder: Path, ports: dict[str, int]) -> dict[str, Child]:
+def _children(folder: Path, rails: Sequence[str], ports: dict[str, int]) -> dict[str, Child]:
     settings = ["--config", str(folder / SETTINGS), "--data", str(folder), "--wait-for-config", str(INSTALL_WITHIN_S)]
-    places = [f"{name}:{ports[name]}" for name in SIMULATED]
-    kept = {"LASTMILE_SIMULATOR_STATE": str(folder / MPESA_STATE)}
+    places = [f"{name}:{ports[name]}" for name in (*rails, RATES)]
+    states = folder / STATES
+    states.mkdir(mode=0o700, exist_ok=True)
+    kept = {"LASTMILE_SIMULATOR_STATE": str(states)}
     return {
         GATEWAY: Child(GATEWAY, folder, ["up", *settings]),
         SIMULATORS: Child(SIMULATORS, folder, ["simulator", *places], kept),
     }
 
 
-def _ports(folder: Path, *, wanted: int) -> dict[str, int]:
+def _ports(folder: Path, rails: Sequence[str], *, wanted: int) -> dict[str, int]:
     """The ports of last time where they are still free (rails keep our callback addresses), else new ones."""
     file = folder / "ports.json"
     before: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
     if wanted:
         before["gateway"] = wanted
     ports: dict[str, int] = {}
-    for name in (GATEWAY, *SIMULATED):
+    for name in (GATEWAY, *rails, RATES):
         ports[name] = _free_port(before.get(name, 0), taken=set(ports.values()))
     if wanted and ports["gateway"] != wanted:
         raise PortInUse(wanted)

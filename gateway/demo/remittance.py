@@ -21,6 +21,8 @@ from gateway.errors import Refusal
 
 SEND = "10.00"
 RECIPIENT = {"name": "Wanjiku Kamau", "phone": "+254712345678"}
+WALLET = "mpesa"
+"""The recipient's, where there are several."""
 FINAL = frozenset({"delivered", "confirmed", "refunded", "expired", "cancelled"})
 STUCK = frozenset({"needs_info", "on_hold", "returned"})
 WITHIN_S = 180.0
@@ -165,7 +167,13 @@ def _ordered(api: _Api, notes: _Notes) -> dict[str, Any]:
             "receive": {"country": "KE", "currency": "KES", "method": "mobile_money"},
         },
     )
-    body = {"quote_id": quote["id"], "recipient": RECIPIENT, "reference": "demo"}
+    reached = [
+        corridor["institutions"]
+        for corridor in api.call("GET", "/v1/corridors")["receive"]
+        if (corridor["country"], corridor["method"]) == ("KE", "mobile_money")
+    ]
+    recipient = RECIPIENT | ({"institution": WALLET} if any(len(institutions) > 1 for institutions in reached) else {})
+    body = {"quote_id": quote["id"], "recipient": recipient, "reference": "demo"}
     order = api.call("POST", "/v1/orders", json=body, headers={"Idempotency-Key": quote["id"]})
     notes.clear()
     notes.put(quote=quote, order_id=order["id"])

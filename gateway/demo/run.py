@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from gateway.demo.world import World
 
 WATCH_S = 0.5
+MPESA = "mpesa"
+"""The rail of a demo that is told no other."""
 
 
 class NoDemo(Refusal):
@@ -47,7 +50,7 @@ class ToldToStop(KeyboardInterrupt):
     """
 
 
-def run_demo(*, data: Path, once: bool, port: int, out: TextIO) -> int:
+def run_demo(*, data: Path, once: bool, rails: Sequence[str], port: int, out: TextIO) -> int:
     """Start everything; make one remittance or stay up until Ctrl-C. Returns the exit code."""
     started = time.monotonic()
 
@@ -61,12 +64,15 @@ def run_demo(*, data: Path, once: bool, port: int, out: TextIO) -> int:
             stack.callback(progress, "stopped")
             folder = take_folder(data, stack)
             progress(f"data folder: {folder}")
-            children, ports = start_children(folder, port=port, stack=stack)
+            children, ports = start_children(folder, rails=rails, port=port, stack=stack)
             # The processes import while we do.
             from gateway.demo.world import start_world
 
-            world = start_world(data=data, folder=folder, children=children, ports=ports, stack=stack, progress=progress)
-            _open_float(world)
+            world = start_world(
+                data=data, folder=folder, rails=rails, children=children, ports=ports, stack=stack, progress=progress
+            )
+            if MPESA in rails:
+                _open_float(world)
             progress(f"ready: {world.url}")
             if once:
                 from gateway.demo.remittance import remit
@@ -202,7 +208,7 @@ def _say_how(world: World) -> None:
                          a funded test key {SENDER_KEY}
   The console            {world.url}/console after: uv run lastmile operator add NAME{here}
   A partner for the API  uv run lastmile partner add NAME --json{here}
-  Who was paid what      curl {_adapter_url(world)}/_sim/payouts
+  Who was paid what      curl {_adapter_url(world)}/_sim/payouts  (ports of all simulators: ports.json)
   Settings and logs      {world.folder}
 
   Ctrl-C stops everything.
@@ -214,7 +220,7 @@ def _say_how(world: World) -> None:
 
 def _adapter_url(world: World) -> str:
     ports = json.loads((world.folder / "ports.json").read_text())
-    return f"http://127.0.0.1:{ports['mpesa']}"
+    return f"http://127.0.0.1:{ports[world.rails[0]]}"
 
 
 def _stay(world: World, progress: Progress, told: threading.Event) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,12 +22,13 @@ from gateway.db.embedded import Server
 from gateway.db.embedded import start as start_postgres
 from gateway.demo.children import Child
 from gateway.demo.keys import GAS, REFUNDS, keystore
-from gateway.demo.parts import HOST, MPESA_STATE, SETTINGS, SIMULATED, SIMULATORS, Progress, replace
+from gateway.demo.parts import HOST, RATES, SETTINGS, SIMULATORS, STATES, Progress, replace
+from gateway.demo.rails import PRICES, corridors_of, enter_webhooks, in_files
 from gateway.devchain.chain import DevChain
 from gateway.devchain.chain import start as start_chain
 
 BLOCK_TIME_S = 1.0
-ADAPTER = "adapter.json"
+ADAPTERS = "adapters.json"
 START_WITHIN_S = 90.0
 OPENING_FLOAT = "10000000.00"
 """What the operator has in the M-Pesa account at first, in KES; the simulator starts with the same."""
@@ -44,6 +45,7 @@ class World:
     postgres: Server
     chain: DevChain
     gateway: Child
+    rails: tuple[str, ...]
 
     def state(self) -> dict[str, Any]:
         """What another process needs to act in this demo."""
@@ -53,6 +55,7 @@ class World:
             "rpc": self.chain.rpc_url,
             "usdc": self.chain.usdc,
             "sender": self.chain.sender,
+            "rails": self.rails,
         }
 
 
@@ -60,6 +63,7 @@ def start_world(
     *,
     data: Path,
     folder: Path,
+    rails: Sequence[str],
     children: Mapping[str, Child],
     ports: Mapping[str, int],
     stack: ExitStack,
@@ -67,23 +71,28 @@ def start_world(
 ) -> World:
     """Start the servers beside the children that are starting, and bring all together; the stack stops it."""
     postgres, chain = _start_servers(data=data, folder=folder, stack=stack, progress=progress)
-    adapter = _kept_adapter(folder)
-    if adapter is None:
-        progress("simulators: waiting for M-Pesa")
-        children[SIMULATORS].wait_until(lambda: _answers(_at(ports, "mpesa", "/_sim/settings")), within_s=START_WITHIN_S)
-        adapter = httpx.get(_at(ports, "mpesa", "/_sim/settings"), timeout=10).raise_for_status().json()
-        replace(folder / ADAPTER, json.dumps(adapter))
-    adapter["base_url"] = _at(ports, "mpesa")
-    _write_settings(folder, adapter, ports=ports, postgres=postgres, chain=chain)
-    progress("simulators: waiting for M-Pesa and the rate source")
-    for name, path in zip(SIMULATED, ("/_sim/settings", "/_sim/rates"), strict=True):
+    adapters = _kept_adapters(folder, rails)
+    for rail in rails:
+        if rail not in adapters:
+            progress(f"simulators: waiting for {rail}")
+            children[SIMULATORS].wait_until(partial(_answers, _at(ports, rail, "/_sim/settings")), within_s=START_WITHIN_S)
+            adapters[rail] = httpx.get(_at(ports, rail, "/_sim/settings"), timeout=10).raise_for_status().json()
+        adapters[rail]["base_url"] = _at(ports, rail)
+    replace(folder / ADAPTERS, json.dumps(adapters))
+    _write_settings(folder, adapters, ports=ports, postgres=postgres, chain=chain)
+    progress("simulators: waiting for the rails and the rate source")
+    for name, path in [*((rail, "/_sim/settings") for rail in rails), (RATES, "/_sim/rates")]:
         children[SIMULATORS].wait_until(partial(_answers, _at(ports, name, path)), within_s=START_WITHIN_S)
+    httpx.put(_at(ports, RATES, "/_sim/rates"), json=PRICES, timeout=10).raise_for_status()
     progress("gateway: waiting for it")
     gateway = children["gateway"]
     stack.callback(gateway.stop)  # before the servers that it uses
     url = _at(ports, "gateway")
     gateway.wait_until(lambda: _answers(f"{url}/readyz"), within_s=START_WITHIN_S)
-    world = World(folder=folder, url=url, postgres=postgres, chain=chain, gateway=gateway)
+    if list(rails) != ["mpesa"]:
+        progress("simulators: entering the addresses for their callbacks")
+        enter_webhooks(folder, at=partial(_at, ports))
+    world = World(folder=folder, url=url, postgres=postgres, chain=chain, gateway=gateway, rails=tuple(rails))
     replace(folder / "demo.json", json.dumps(world.state()))
     return world
 
@@ -116,26 +125,20 @@ def _at(ports: Mapping[str, int], name: str, path: str = "") -> str:
     return f"http://{HOST}:{ports[name]}{path}"
 
 
-def _kept_adapter(folder: Path) -> dict[str, Any] | None:
-    """The adapter's settings of last time, if the simulator still has its credentials: then nobody has to wait for it."""
-    file = folder / ADAPTER
-    if not file.exists() or not (folder / MPESA_STATE).exists():
-        return None
-    kept: dict[str, Any] = json.loads(file.read_text())
-    return kept
+def _kept_adapters(folder: Path, rails: Sequence[str]) -> dict[str, Any]:
+    """The settings of last time of rails whose simulators still have their credentials: nobody has to wait for these."""
+    file = folder / ADAPTERS
+    kept: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    return {rail: kept[rail] for rail in rails if rail in kept and (folder / STATES / f"{rail}.state").exists()}
 
 
 def _write_settings(
-    folder: Path, adapter: Mapping[str, Any], *, ports: Mapping[str, int], postgres: Server, chain: DevChain
+    folder: Path, adapters: Mapping[str, Any], *, ports: Mapping[str, int], postgres: Server, chain: DevChain
 ) -> None:
-    adapter = dict(adapter)
     keys = folder / "keys"
     keys.mkdir(mode=0o700, exist_ok=True)
-    for name in ("consumer_key", "consumer_secret", "initiator_password", "certificate"):
-        replace(keys / name, adapter.pop(name))
-        adapter[name] = str(keys / name) if name == "certificate" else {"file": str(keys / name)}
     replace(keys / "app_id", secrets.token_hex(16))
-    rates = {"as_of": system_clock().isoformat(), "base": "USD", "rates": {"KES": "129.50"}}
+    rates = {"as_of": system_clock().isoformat(), "base": "USD", "rates": PRICES}
     replace(folder / "rates.json", json.dumps(rates))
     text = _SETTINGS.format(
         url=_at(ports, "gateway"),
@@ -150,13 +153,17 @@ def _write_settings(
         rates_url=_at(ports, "open_exchange_rates"),
         app_id=_toml({"file": str(keys / "app_id")}),
         rates_file=_toml(str(folder / "rates.json")),
-        adapter=_lines(adapter),
+        corridors=corridors_of(adapters),
+        adapters="\n".join(
+            f"[adapters.{rail}]\n{_lines({'kind': rail, 'answer_within_s': 5, **in_files(rail, given, keys)})}\n"
+            for rail, given in adapters.items()
+        ),
     )
     replace(folder / SETTINGS, text)
 
 
 def _lines(table: Mapping[str, Any]) -> str:
-    return "\n".join(f"{key} = {_toml(value)}" for key, value in table.items())
+    return "\n".join(f"{key} = {_toml(value)}" for key, value in table.items() if value is not None)
 
 
 _SETTINGS = """\
@@ -195,15 +202,7 @@ peg = "USD"
 least = "0.01"
 refund_per_day = "1000"
 
-[[corridors]]
-country = "KE"
-currency = "KES"
-methods = ["mobile_money"]
-spread_bps = 75
-fee = "20"
-min = "50"
-max = "250000"
-
+{corridors}
 [pricing]
 max_age_s = 604800
 max_spread_bps = 200
@@ -221,17 +220,15 @@ name = "desk"
 kind = "file"
 path = {rates_file}
 
-[adapters.mpesa]
-kind = "mpesa"
-answer_within_s = 5
-{adapter}
-"""
+{adapters}"""
 
 
 def _toml(value: object) -> str:
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
-    # JSON's strings and numbers are TOML's.
+        return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    # JSON's strings, numbers and words are TOML's.
     return json.dumps(value)
 
 

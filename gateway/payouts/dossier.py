@@ -65,6 +65,26 @@ class CallbackView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LegView:
+    """One step of a payment that takes several."""
+
+    id: str
+    name: str
+    outcome: str
+    fault: str | None
+    reason: str | None
+    provider_ref: str | None
+    gave: Money | None
+    """What it took out of our account at the rail."""
+    got: Money | None
+    evidence: Mapping[str, str] = field(repr=False)
+    asks: int
+    created_at: datetime
+    sent_at: datetime | None
+    closed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptFile:
     """One attempt with all that was said of it."""
 
@@ -84,6 +104,8 @@ class AttemptFile:
     callbacks: tuple[CallbackView, ...]
     resolutions: tuple[ResolutionView, ...]
     files: tuple[KeptFile, ...]
+    legs: tuple[LegView, ...] = ()
+    """Its steps, if its rail pays in several."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +150,11 @@ _ATTEMPTS = text("SELECT * FROM attempts WHERE order_id = :order_id ORDER BY id 
 _REPORTS = text("""
 SELECT at, source, outcome, fault, reason, provider_ref, evidence FROM attempt_reports
 WHERE attempt_id = :attempt_id ORDER BY id LIMIT 500
+""")
+_LEGS = text("""
+SELECT l.*, gave.decimals AS gave_decimals, got.decimals AS got_decimals FROM legs AS l
+LEFT JOIN assets AS gave ON gave.code = l.gave_asset LEFT JOIN assets AS got ON got.code = l.got_asset
+WHERE l.attempt_id = :attempt_id ORDER BY l.number
 """)
 _CALLBACKS = text("SELECT * FROM callbacks WHERE attempt_id = :attempt_id ORDER BY id DESC LIMIT 50")
 _RESOLUTIONS = text("""
@@ -206,6 +233,7 @@ async def _attempt(connection: AsyncConnection, row: Row[tuple[Any, ...]]) -> At
         ),
         resolutions=tuple(_resolution(one, case) for one in await connection.execute(_RESOLUTIONS, of)),
         files=tuple(await list_files(connection, attempt_id=row.id)),
+        legs=tuple(_leg(one) for one in await connection.execute(_LEGS, of)),
     )
 
 
@@ -227,6 +255,27 @@ def _resolution(row: Row[tuple[Any, ...]], case: AttemptCase) -> ResolutionView:
         outcome="void" if void else row.outcome or "open",
         decided_by=row.decided_by,
         decided_at=row.decided_at,
+    )
+
+
+def _leg(row: Row[tuple[Any, ...]]) -> LegView:
+    def money(units: int | None, asset: str | None, decimals: int | None) -> Money | None:
+        return None if units is None or asset is None or decimals is None else Money(int(units), Asset(asset, decimals))
+
+    return LegView(
+        id=row.id,
+        name=row.name,
+        outcome=row.outcome,
+        fault=row.fault,
+        reason=row.reason,
+        provider_ref=row.provider_ref,
+        gave=money(row.gave_units, row.gave_asset, row.gave_decimals),
+        got=money(row.got_units, row.got_asset, row.got_decimals),
+        evidence=row.evidence,
+        asks=row.asks,
+        created_at=row.created_at,
+        sent_at=row.sent_at,
+        closed_at=row.closed_at,
     )
 
 

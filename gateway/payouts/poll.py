@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from gateway.clock import Clock
 from gateway.db.faults import again, passes
 from gateway.db.session import transaction
+from gateway.legs import PaysInLegs
 from gateway.money import Asset, Money
 from gateway.offramp import (
     Asked,
@@ -164,7 +165,9 @@ async def poll(engine: AsyncEngine, *, rails: Rails, clock: Clock) -> int:
 
 async def _claim(engine: AsyncEngine, *, rails: Rails, taken: Mapping[str, int], now: datetime) -> list[Due]:
     capabilities = rails.capabilities
-    room = {name: max(facts.concurrency // 2, 1) - taken[name] for name, facts in capabilities.items()}
+    # Legs are asked about one by one: gateway.sagas.
+    asked = {name: facts for name, facts in capabilities.items() if not isinstance(rails[name], PaysInLegs)}
+    room = {name: max(facts.concurrency // 2, 1) - taken[name] for name, facts in asked.items()}
     names = [name for name, free in room.items() if free > 0]
     if not names:
         return []

@@ -185,7 +185,9 @@ class _Sending:
                     self._answer(call, _TOO_LATE)
                     continue
                 share.running[task] = (self._loop.time() + share.limit.total_seconds(), call)
-                if call[0].batch_id is None:
+                if share.in_legs:
+                    reports = [_BEGUN]
+                elif call[0].batch_id is None:
                     reports = [await pay(share.adapter, call[0].instruction)]
                 else:
                     reports = await _pay_batch(share.adapter, call)

@@ -25,7 +25,6 @@ from gateway.orders.states import E
 from gateway.refunds.order import Of
 from gateway.refunds.send import SET, next_look, overdue
 from gateway.refunds.transfers import arrived
-from gateway.refunds.wallets import Wallet
 
 ReadReceipts = Callable[[Sequence[str]], Awaitable[Sequence[Receipt | None]]]
 """The receipts of these transaction hashes, as enough nodes give them; None: in no block."""
@@ -98,11 +97,11 @@ WHERE r.id = n.id
 """)
 
 
-def receipts_from(quorum: Quorum, *, wallet: Wallet) -> ReadReceipts:
-    """Receipts as enough nodes of `quorum` give them."""
+def receipts_from(quorum: Quorum, *, address: str) -> ReadReceipts:
+    """Receipts as enough nodes of `quorum` give them. `address`: the wallet's that sends."""
 
     async def read(hashes: Sequence[str]) -> Sequence[Receipt | None]:
-        sight = await look(quorum, address=wallet.address)
+        sight = await look(quorum, address=address)
         return await read_receipts(quorum, hashes=hashes, sight=sight)
 
     return read

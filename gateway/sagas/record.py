@@ -132,6 +132,11 @@ FROM unnest(CAST(:ids AS text[]), CAST(:due AS timestamptz[])) AS n (id, due_at)
 _CLOSED = text("SELECT id, outcome, closed_at FROM attempts WHERE id = ANY(CAST(:ids AS text[])) AND closed_at IS NOT NULL")
 
 
+async def lock_attempts(connection: AsyncConnection, *, attempts: Sequence[str]) -> None:
+    """Lock attempts with their orders, as whoever writes of them does; what is read is read after that."""
+    await connection.execute(_LOCK, {"ids": list(attempts)})
+
+
 async def record_legs(
     connection: AsyncConnection,
     *,
@@ -144,7 +149,9 @@ async def record_legs(
 
     What comes under an old lease is kept with its attempt and counts for nothing.
     """
-    await connection.execute(_LOCK, {"ids": [one.attempt_id for one in told]})
+    if not told:
+        return 0
+    await lock_attempts(connection, attempts=[one.attempt_id for one in told])
     rows = {row.id: row for row in await connection.execute(_READ, {"ids": [one.leg_id for one in told]})}
     old = [one for one in told if one.lease not in (None, rows[one.leg_id].lease_token)]
     steps = [_step(rows[one.leg_id], one, adapters) for one in told if one not in old]

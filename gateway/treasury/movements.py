@@ -166,6 +166,8 @@ WHERE EXISTS (SELECT FROM deposits AS d
 OR EXISTS (SELECT FROM sweep_items AS i WHERE (i.chain_id, i.address, i.token) = (:chain_id, m.sender, m.token)
     AND i.state = 'flushed' AND i.tx_hash = m.tx_hash)
 OR EXISTS (SELECT FROM refunds AS r WHERE r.chain_id = :chain_id AND r.outcome = 'paid' AND r.tx_hash = m.tx_hash)
+OR EXISTS (SELECT FROM legs AS l JOIN chain_transactions AS t ON t.reference = l.id
+    WHERE l.on_chain AND t.chain_id = :chain_id AND t.hash = m.tx_hash AND l.outcome IN ('sending', 'pending', 'paid'))
 OR EXISTS (SELECT FROM chain_transaction_sends AS s JOIN chain_transactions AS t ON t.id = s.transaction_id
     LEFT JOIN sweeps AS w ON w.reference = t.reference LEFT JOIN refunds AS r ON r.id = t.reference
     WHERE s.hash = m.tx_hash AND t.chain_id = :chain_id

@@ -74,6 +74,13 @@ SELECT r.wallet, r.asset, 'refund ' || r.id || ' came later', r.units, r.units
 FROM refunds AS r JOIN chain_transactions AS t ON t.reference = r.id
 WHERE r.chain_id = :chain_id AND r.outcome = 'paid' AND t.block_number > :block
 UNION ALL
+SELECT l.facts ->> 'wallet', l.gave_asset, 'leg ' || l.id || ' is under way', -l.gave_units, 0 FROM legs AS l
+WHERE l.on_chain AND l.facts ->> 'chain' = CAST(:chain_id AS text) AND l.closed_at IS NULL
+UNION ALL
+SELECT l.facts ->> 'wallet', l.gave_asset, 'leg ' || l.id || ' came later', l.gave_units, l.gave_units
+FROM legs AS l JOIN chain_transactions AS t ON t.reference = l.id
+WHERE l.on_chain AND t.chain_id = :chain_id AND l.outcome = 'paid' AND t.block_number > :block
+UNION ALL
 SELECT 'gas\\:' || :chain_id, CAST(:native AS text), 'the fee of ' || hash || ' isn''t booked', -fee_units, -fee_units
 FROM chain_transactions WHERE chain_id = :chain_id AND state = 'mined' AND block_number <= :block
 UNION ALL

@@ -11,6 +11,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from gateway.web import errors
+from gateway.web.agent import agent_routes
 from gateway.web.another import AnotherWay
 from gateway.web.console.routes import console_routes
 from gateway.web.forms import Choices
@@ -55,6 +56,7 @@ def install(app: FastAPI, services: WebServices) -> None:
         Route("/t/{tracking_token}/redirect", another.give, methods=["POST"]),
         Route("/robots.txt", _robots, methods=["GET"]),
         *console_routes(services=services, pages=pages),
+        *(agent_routes(services=services, pages=pages, rules=services.pickups) if services.pickups else ()),
         pages.static_files(),
     ]
     site = Starlette(routes=routes, middleware=[Middleware(GZipMiddleware)], exception_handlers=errors.handlers(pages))

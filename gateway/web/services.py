@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from gateway.agents.rules import PickupRules
 from gateway.chain.ownership import Contracts
 from gateway.chain.terms import ChainTerms
 from gateway.clock import Clock
@@ -36,3 +37,5 @@ class WebServices:
     """Asks senders' wallets that are contracts what they signed."""
     payouts: ResolutionRules = field(default_factory=ResolutionRules)
     """When a person may say what became of a payment, and when it takes two."""
+    pickups: PickupRules | None = None
+    """Limits of our own network of cash agents; None: there is no counter."""

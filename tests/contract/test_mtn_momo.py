@@ -1,4 +1,4 @@
-"""MTN MoMo keeps the contract: in Uganda, and in the sandbox, whose euro has cents."""
+"""MTN MoMo keeps the contract, and MTN's own rules."""
 
 from __future__ import annotations
 

@@ -78,9 +78,12 @@ class Demo:
 
     def payouts(self) -> list[dict[str, object]]:
         """Who was paid what, by the rail's own account."""
+        return httpx.get(f"{self.simulator('mpesa')}/_sim/payouts").json()
+
+    def simulator(self, rail: str) -> str:
+        """The address of a rail's simulator."""
         ports = json.loads((self.folder / "ports.json").read_text())
-        answer = httpx.get(f"http://127.0.0.1:{ports['mpesa']}/_sim/payouts").json()
-        return answer["payouts"] if isinstance(answer, dict) else answer
+        return f"http://127.0.0.1:{ports[rail]}"
 
     def run(self, *arguments: str) -> str:
         """A command of the command line, on this demo's settings."""
@@ -88,8 +91,8 @@ class Demo:
         return subprocess.run(command, env=clean_environment(), check=True, capture_output=True, text=True).stdout
 
 
-def start_demo(data: Path) -> Demo:
-    command = lastmile("demo", "--data", str(data))
+def start_demo(data: Path, *, rails: str = "mpesa") -> Demo:
+    command = lastmile("demo", "--data", str(data), "--rails", rails)
     with (data / "demo.log").open("ab") as log:
         process = subprocess.Popen(command, env=clean_environment(), stdout=log, stderr=log, start_new_session=True)
     known = data / "demo" / "demo.json"

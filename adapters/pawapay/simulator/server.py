@@ -26,8 +26,8 @@ ABSENT = frozenset({
     Scenario.RATE_LIMITED, Scenario.TOKEN_EXPIRED, Scenario.QUOTE_EXPIRED, Scenario.PAID_THEN_RETURNED,
     Scenario.NAME_MISMATCH, Scenario.CLAIM_OF_ANOTHER_AMOUNT,
 })  # fmt: skip
-"""No limit of requests is documented, the token doesn't end, nothing is quoted, COMPLETED is final, no names are told, it pays
-into wallets."""
+"""No limit of requests is documented, the token doesn't end, nothing is quoted, COMPLETED is final, no names are told, and
+it pays into wallets."""
 UNREGISTERED = "000"
 """Numbers that end so have no wallet."""
 

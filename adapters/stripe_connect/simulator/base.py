@@ -7,6 +7,7 @@ import json
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
+from itertools import chain, count
 from typing import Any
 
 from fastapi import Request, Response
@@ -133,6 +134,11 @@ class StripeApi(Course):
         found.status, found.code, found.final_at = State.FAILED, CANCELED, self.desk.clock()
         self.desk.shelf.put(("payment", found.id, found.model_dump(mode="json")))
         start(self.app, self.call_back(found))
+
+    def unused(self, id_: str) -> str:
+        """An id for a new payment. Metadata is no key: what carries the same again is another payment, "…~2"."""
+        names = chain([id_], (f"{id_}~{number}" for number in count(2)))
+        return next(name for name in names if self.desk.find(name) is None)
 
     def scripted(self, scenario: Scenario, account: str) -> bool:
         """Whether a script for this account plays a scenario on a question about the account; it is used up by that."""

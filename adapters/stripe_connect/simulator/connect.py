@@ -287,13 +287,11 @@ class ConnectApi(StripeApi):
     def _payment(self, given: Mapping[str, Any], amount: Money) -> Payment:
         metadata = given.get("metadata", {})
         id_ = str(metadata.get(wire.ATTEMPT) or given.get("transfer_group"))
-        # Metadata is no key: the same again is another payment.
-        taken = sum(each["metadata"].get(wire.ATTEMPT) == id_ for each in self.desk.shelf.all("transfer"))
         account = f"{given['destination']}/{metadata.get(wire.PAYEE)}"
         if "gone" in account:
             raise not_done("account_invalid")
         return Payment(
-            id=id_ if not taken else f"{id_}~{taken + 1}",
+            id=self.unused(id_),
             account=account,
             amount=amount.decimal(),
             currency=amount.asset.code,

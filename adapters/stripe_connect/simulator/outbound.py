@@ -186,10 +186,8 @@ class OutboundApi(StripeApi):
         if "gone" in account:
             raise Refused(400, "invalid_payout_method", "invalid_payout_method")
         id_ = str(metadata.get(wire.ATTEMPT) or key)
-        taken = sum(json.loads(each.rail["metadata"]).get(wire.ATTEMPT) == id_ for each in self.desk.payments())
         return Payment(
-            # Metadata is no key: the same again is another payment.
-            id=id_ if not taken else f"{id_}~{taken + 1}",
+            id=self.unused(id_),
             account=account,
             amount=money.decimal(),
             currency=asset.code,

@@ -35,6 +35,7 @@ from gateway.payouts.rails import Rails
 from gateway.pricing.models import RateObservation
 from gateway.pricing.offer import Economy, Offer, PricingRules, Terms, Token
 from gateway.refunds.wallets import NO_WALLETS
+from gateway.sagas.wallets import NO_LEG_WALLETS
 from tests.factories import FACTORIES, KES, NOW, USDC, USDT, FakeRail
 
 URL = "https://pay.example"
@@ -121,6 +122,7 @@ class Desk:
             issuer=issuer,
             verifier=TokenVerifier(public_keys=issuer.public_keys(), issuer=URL, audience=URL),
             wallets=NO_WALLETS,
+            leg_wallets=NO_LEG_WALLETS,
             desk=DeskRules(),
             contracts=Contracts(),
             inbox=self.engine,

@@ -22,6 +22,7 @@ import gateway.partners.models
 import gateway.payouts.models
 import gateway.pricing.models
 import gateway.refunds.models
+import gateway.sagas.models
 import gateway.treasury.models  # noqa: F401 - the import fills the metadata
 from gateway.db.migrate import migrate, newest
 

@@ -57,7 +57,7 @@ class Scene(House):
 
     async def settle(self) -> int:
         wallet = self.wallets.by_chain[CHAIN]
-        read = settle.receipts_from(self.payer.quorum, wallet=wallet)
+        read = settle.receipts_from(self.payer.quorum, address=wallet.address)
         return await settle.settle_refunds(self.engine, chain_id=CHAIN, read=read, clock=lambda: self.now)
 
     async def round(self) -> None:

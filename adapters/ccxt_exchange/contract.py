@@ -1,0 +1,96 @@
+"""What the contract suite needs to know of exchanges."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any, ClassVar
+
+from adapters.ccxt_exchange.adapter import CcxtExchange
+from adapters.ccxt_exchange.simulator.bitso import ABSENT, USDC, app
+from adapters.ccxt_exchange.spei import CLABE_DIGITS, is_clabe
+from gateway.contract.harness import Inbox, Rail
+from gateway.contract.legs import in_legs
+from gateway.contract.requests import Expected
+from gateway.contract.suite import OfframpContract
+from gateway.legs import leg_id
+from gateway.money import Money
+from gateway.offramp import Corridor, Fault, Instruction, Offramp, Outcome
+from gateway.railsim import Scenario
+
+import_module("ccxt")  # takes seconds, which no check should
+
+
+class Contract(OfframpContract):
+    """Bitso keeps the contract, and its own rules."""
+
+    factory = CcxtExchange
+    simulator = app
+    absent: ClassVar[Mapping[Scenario, str]] = ABSENT
+    answer_within_setting: ClassVar[Mapping[str, object]] = {"answer_within_s": 0.5}
+
+    def wrap(self, made: Any) -> Offramp:
+        """Its legs are driven in memory."""
+        return in_legs(made)
+
+    def account(self, number: int) -> str:
+        """A CLABE."""
+        start = f"0021{number:0{CLABE_DIGITS - 5}}"
+        return next(start + str(digit) for digit in range(10) if is_clabe(start + str(digit)))
+
+    def id_at_rail(self, attempt_id: str) -> str:
+        """Its withdrawal is the second leg."""
+        return leg_id(attempt_id, 2)
+
+    def secrets(self, settings: Mapping[str, Any]) -> list[str]:
+        return [settings["api_key"], settings["api_secret"]]
+
+    def requests(self, instruction: Instruction, settings: Mapping[str, Any]) -> Sequence[Expected]:
+        """As Bitso's pages Place an Order, Look Up Orders, List Order Trades, Create a withdrawal and Fundings have them."""
+        signed = {"authorization": rf"Bitso {settings['api_key']}:[0-9]{{13,}}:[0-9a-f]{{64}}"}
+        written = {**signed, "content-type": "application/json"}
+        sale, withdrawal = leg_id(instruction.attempt_id, 1), leg_id(instruction.attempt_id, 2)
+        to = instruction.to
+        body = (
+            rf'{{"currency":"mxn","protocol":"clabe","amount":"{re.escape(instruction.deliver.decimal())}",'
+            rf'"beneficiary":"{re.escape(to.holder)}","clabe":"{to.account}","notes_ref":"Lastmile",'
+            rf'"numeric_ref":"[0-9]{{7}}","origin_id":"{withdrawal}"}}'
+        )
+        order = rf'{{"book":"usdc_mxn","side":"sell","type":"market","major":"[0-9]+\.[0-9]{{6}}","origin_id":"{sale}"}}'
+        return (
+            Expected(name="order book", method="GET", target=r"/api/v3/order_book\?book=usdc_mxn"),
+            Expected(name="sell", method="POST", target="/api/v3/orders", headers=written, body=order),
+            Expected(name="sold?", method="GET", target=rf"/api/v3/orders\?origin_ids={sale}", headers=signed),
+            Expected(name="trades", method="GET", target=rf"/api/v3/order_trades\?origin_id={sale}", headers=signed),
+            Expected(
+                name="withdraw",
+                method="POST",
+                target="/api/v3/withdrawals",
+                headers=written,
+                body=body,
+                moves_money=True,
+            ),
+            Expected(name="sent?", method="GET", target="/api/v3/withdrawals/[0-9a-f]{32}", headers=signed),
+            Expected(
+                name="known?", method="GET", target=rf"/api/spei/v1/withdrawals\?origin_id={withdrawal}", headers=signed
+            ),
+            Expected(name="sent back?", method="GET", target=r"/api/v3/fundings\?limit=100", headers=signed),
+            Expected(name="balance", method="GET", target="/api/v3/balance", headers=signed),
+        )
+
+    async def test_too_little_float_fails_and_a_new_id_pays_after_a_top_up(
+        self, adapter: Offramp, rail: Rail, inbox: Inbox, corridor: Corridor
+    ) -> None:
+        """Pesos are sold for: what is missing is coins."""
+        first, second = self.order(corridor, corridor.least), self.order(corridor, corridor.least)
+        held = Money.parse(rail.balances()[USDC.code], USDC)
+        rail.hold(Money(0, USDC))
+        try:
+            failed = await self.send(adapter, first)
+            assert (failed.outcome, failed.fault) == (Outcome.FAILED, Fault.FLOAT)
+        finally:
+            rail.hold(held)
+        await self.send(adapter, second)
+        assert (await self.settle(adapter, inbox, second)).outcome is Outcome.PAID
+        assert (self.times_paid(first), self.times_paid(second)) == (0, 1)
