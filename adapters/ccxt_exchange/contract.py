@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, ClassVar
 
 from adapters.ccxt_exchange.adapter import CcxtExchange
 from adapters.ccxt_exchange.simulator.bitso import ABSENT, USDC, app
+from adapters.ccxt_exchange.simulator.coins import ABSENT as COINS_ABSENT
+from adapters.ccxt_exchange.simulator.coins import app as coins_app
 from adapters.ccxt_exchange.spei import CLABE_DIGITS, is_clabe
 from gateway.contract.harness import Inbox, Rail
 from gateway.contract.legs import in_legs
@@ -16,7 +19,7 @@ from gateway.contract.requests import Expected
 from gateway.contract.suite import OfframpContract
 from gateway.legs import leg_id
 from gateway.money import Money
-from gateway.offramp import Corridor, Fault, Instruction, Offramp, Outcome
+from gateway.offramp import Corridor, Destination, Fault, Instruction, Method, Offramp, Outcome
 from gateway.railsim import Scenario
 
 import_module("ccxt")  # takes seconds, which no check should
@@ -94,3 +97,56 @@ class Contract(OfframpContract):
         await self.send(adapter, second)
         assert (await self.settle(adapter, inbox, second)).outcome is Outcome.PAID
         assert (self.times_paid(first), self.times_paid(second)) == (0, 1)
+
+
+class CoinsContract(Contract):
+    """Coins.ph keeps the contract, and its own rules."""
+
+    simulator = coins_app
+    absent: ClassVar[Mapping[Scenario, str]] = COINS_ABSENT
+
+    def account(self, number: int) -> str:
+        """A mobile number."""
+        return f"+639{number:09}"
+
+    def destination(self, corridor: Corridor, number: int) -> Destination:
+        """A wallet, or an account at a bank."""
+        to = super().destination(corridor, number)
+        return replace(to, account=f"{number:012}") if corridor.method is Method.BANK else to
+
+    def id_at_rail(self, attempt_id: str) -> str:
+        """Its payment is the third leg."""
+        return leg_id(attempt_id, 3)
+
+    def requests(self, instruction: Instruction, settings: Mapping[str, Any]) -> Sequence[Expected]:
+        """As its Open API has them; but for the payment all stands in the query."""
+        key, end = {"x-coins-apikey": settings["api_key"]}, r"timestamp=[0-9]{13}&*signature=[0-9a-f]{64}"
+        deliver, payment = re.escape(instruction.deliver.decimal()), leg_id(instruction.attempt_id, 3)
+        number = f"0{instruction.to.account.removeprefix('+63')}"
+        convert, fiat = "/openapi/convert/v1", "/openapi/fiat/v1"
+        body = (
+            rf'{{"internalOrderId":"{payment}","currency":"PHP","amount":"{deliver}","channelName":"INSTAPAY",'
+            rf'"channelSubject":"gcash","extendInfo":{{"recipientName":"{re.escape(instruction.to.holder)}",'
+            rf'"recipientAccountNumber":"{number}"}}}}'
+        )
+        quoted = rf"sourceCurrency=USDC&targetCurrency=PHP&targetAmount={deliver}&"
+
+        def signed(name: str, method: str, target: str) -> Expected:
+            return Expected(name=name, method=method, target=target + end, headers=key)
+
+        return (
+            Expected(name="ticker", method="GET", target=r"/openapi/quote/v1/ticker/bookTicker\?symbol=USDCPHP"),
+            signed("quote", "POST", rf"{convert}/get-quote\?{quoted}"),
+            signed("sell", "POST", rf"{convert}/accept-quote\?quoteId=[0-9a-f]{{32}}&"),
+            signed("sold?", "POST", rf"{convert}/query-order-history\?page=1&size=100&"),
+            Expected(
+                name="pay",
+                method="POST",
+                target=rf"{fiat}/cash-out\?{end}",
+                headers={**key, "content-type": "application/json"},
+                body=body,
+                moves_money=True,
+            ),
+            signed("paid?", "GET", rf"{fiat}/details\?internalOrderId={payment}&"),
+            signed("balance", "GET", r"/openapi/v1/account\?"),
+        )

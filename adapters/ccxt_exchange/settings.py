@@ -70,6 +70,14 @@ class ExchangeSettings(RailSettings):
         default={}, description="the public keys of webhooks by id, in base64, as Bitso lists them"
     )
 
+    subjects: Mapping[str, str] = Field(
+        default={"gcash": "gcash"},
+        description='Coins.ph\'s name of each wallet and bank by our code (wallet, or BIC), as in { gcash = "gcash" }',
+    )
+    signs_body: bool = Field(
+        default=True, description="true if Coins.ph wants a payment's body signed behind the query, false if the query alone"
+    )
+
     @property
     def asset(self) -> Asset:
         """What is sold. At an exchange a coin is on no chain."""

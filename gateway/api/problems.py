@@ -88,6 +88,7 @@ _OAUTH_CODES = frozenset({"invalid_request", "invalid_client", "unsupported_gran
 _PLACES = {
     "phone": "/recipient/phone",
     "account": "/recipient/account",
+    "institution": "/recipient/institution",
     "name": "/recipient/name",
     "method": "/recipient/method",
     "Idempotency-Key": "Idempotency-Key",

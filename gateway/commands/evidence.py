@@ -88,7 +88,14 @@ def approve(proposal_id: ProposalId, by: By, reason: Reason, config: Config = No
     from gateway.payouts.resolutions import approve as approve_proposal
 
     async def act(connection: AsyncConnection, gateway: Gateway) -> Decision:
-        return await approve_proposal(connection, resolution_id=proposal_id, operator=by, reason=reason, now=gateway.clock())
+        return await approve_proposal(
+            connection,
+            resolution_id=proposal_id,
+            operator=by,
+            reason=reason,
+            rules=gateway.resolutions,
+            now=gateway.clock(),
+        )
 
     typer.echo(f"Recorded for {in_transaction(config, data, act).attempt_id}.", err=True)
 

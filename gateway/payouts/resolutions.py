@@ -113,11 +113,19 @@ async def propose(
     await connection.execute(_PROPOSE, values)
     if persons == 1:
         await _decide(connection, resolution_id, outcome="recorded", by=operator, now=now)
-        await _carry_out(connection, case, resolution_id, evidence, now=now)
+        await _carry_out(connection, case, resolution_id, evidence, rules=rules, now=now)
     return Decision(resolution_id=resolution_id, attempt_id=attempt_id, order_id=case.order_id, recorded=persons == 1)
 
 
-async def approve(connection: AsyncConnection, *, resolution_id: str, operator: str, reason: str, now: datetime) -> Decision:
+async def approve(
+    connection: AsyncConnection,
+    *,
+    resolution_id: str,
+    operator: str,
+    reason: str,
+    rules: ResolutionRules,
+    now: datetime,
+) -> Decision:
     """Agree, as a second person, to what another proposed: it is recorded, in the caller's transaction and once.
 
     Raises `ProposalNotFound`, `ProposalDecided`, `SamePerson`, `ProposerDisabled`, `ProposalVoid`, `NotRecorded`, and as
@@ -133,7 +141,7 @@ async def approve(connection: AsyncConnection, *, resolution_id: str, operator: 
     evidence = _evidence(proposal)
     await _write_down(connection, "approve", case, resolution_id, evidence, operator=operator, reason=reason, now=now)
     await _decide(connection, resolution_id, outcome="recorded", by=operator, now=now)
-    await _carry_out(connection, case, resolution_id, evidence, now=now)
+    await _carry_out(connection, case, resolution_id, evidence, rules=rules, now=now)
     return Decision(resolution_id=resolution_id, attempt_id=case.attempt_id, order_id=case.order_id, recorded=True)
 
 
@@ -234,6 +242,7 @@ async def _carry_out(
     resolution_id: str,
     evidence: Evidence,
     *,
+    rules: ResolutionRules,
     now: datetime,
 ) -> None:
     """Do what the evidence shows. What was paid beyond the order was taken from our account: the rail owes it to us."""
@@ -244,7 +253,9 @@ async def _carry_out(
         await post(connection, entries=[entry], now=now)
         return
     report = report_of(evidence, ordered=case.ordered, resolution_id=resolution_id)
-    await record(connection, news=[News(attempt_id=case.attempt_id, report=report, source=OPERATOR)], now=now)
+    news = News(attempt_id=case.attempt_id, report=report, source=OPERATOR)
+    # With what the rail can: money that comes back after a person called it paid is noticed too.
+    await record(connection, news=[news], now=now, capabilities=rules.capabilities)
     after = await read_attempt(connection, attempt_id=case.attempt_id)
     if after.closed_at is None or after.outcome != report.outcome:
         raise NotRecorded(case.attempt_id, outcome=after.outcome)

@@ -212,7 +212,8 @@ class Rounds:
 
         async def agree() -> Decision:
             async with transaction(self.engine) as connection:
-                return await approve(connection, resolution_id=proposal.resolution_id, operator="brian", reason=why, now=NOW)
+                given = {"operator": "brian", "reason": why, "rules": ResolutionRules(), "now": NOW}
+                return await approve(connection, resolution_id=proposal.resolution_id, **given)
 
         done = Counter(type(each) for each in await self.at_once(agree))
         assert done == {Decision: 1, ProposalDecided: MANY - 1}

@@ -74,7 +74,14 @@ async def _discharge(deed: Deed) -> None:
 
 
 async def _approve(deed: Deed) -> None:
-    await approve(deed.connection, resolution_id=deed.subject, operator=deed.operator, reason=deed.reason, now=deed.now)
+    await approve(
+        deed.connection,
+        resolution_id=deed.subject,
+        operator=deed.operator,
+        reason=deed.reason,
+        rules=deed.services.payouts,
+        now=deed.now,
+    )
 
 
 async def _refuse(deed: Deed) -> None:

@@ -99,7 +99,8 @@ class Bureau:
 
     async def approve(self, resolution_id: str, *, by: str = "brian", reason: str = "seen it too") -> Decision:
         async with transaction(self.engine) as connection:
-            return await approve(connection, resolution_id=resolution_id, operator=by, reason=reason, now=self.now)
+            given = {"operator": by, "reason": reason, "rules": self.rules, "now": self.now}
+            return await approve(connection, resolution_id=resolution_id, **given)
 
     async def refuse(self, resolution_id: str, *, by: str = "brian") -> None:
         async with transaction(self.engine) as connection:

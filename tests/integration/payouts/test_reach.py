@@ -68,7 +68,9 @@ async def test_the_code_for_cash_is_shown_while_the_money_waits_and_no_longer(en
     assert CODE not in repr((view, ready, pickup))
     async with transaction(engine) as connection:
         [attempt_id] = (await connection.execute(text("SELECT id FROM attempts"))).scalars()
-        await record(connection, news=[News(attempt_id=attempt_id, report=paid(attempt_id, DELIVER))], now=NOW, capabilities={})
+        await record(
+            connection, news=[News(attempt_id=attempt_id, report=paid(attempt_id, DELIVER))], now=NOW, capabilities={}
+        )
     view = await _view(engine, order)
     assert view is not None
     assert (view.state, view.pickup) == ("paid", None)

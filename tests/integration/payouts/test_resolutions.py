@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -31,8 +32,9 @@ from gateway.payouts.errors import (
     SamePerson,
     StillRunning,
 )
-from gateway.payouts.evidence import BadEvidence, Verdict
+from gateway.payouts.evidence import BadEvidence, ResolutionRules, Verdict
 from gateway.payouts.poll import poll
+from gateway.payouts.resolutions import approve
 from tests.factories import KES, NOW, PENDING, UNKNOWN, failed, paid
 from tests.integration.payouts.people import ALONE, Bureau, open_bureau
 
@@ -439,3 +441,15 @@ async def test_words_of_every_script_are_kept_as_they_were_given(bureau: Bureau)
     attempt = await bureau.attempt()
     await bureau.propose(attempt, bureau.evidence(said=said))
     assert await bureau.one("SELECT said FROM resolutions") == said
+
+
+async def test_money_that_may_still_come_back_is_watched_after_a_person_called_it_paid(bureau: Bureau):
+    able = replace(bureau.rail.capabilities, returns_within=timedelta(days=3))
+    rules = ResolutionRules(capabilities={"fake": able})
+    attempt = await bureau.attempt()
+    made = await bureau.propose(attempt, rules=rules)
+    async with transaction(bureau.engine) as connection:
+        given = {"operator": "brian", "reason": "seen it too", "rules": rules, "now": bureau.now}
+        await approve(connection, resolution_id=made.resolution_id, **given)
+    assert await bureau.state(attempt) == ("paid", "paid")
+    assert await bureau.one("SELECT due_at IS NOT NULL FROM attempts")
