@@ -53,6 +53,7 @@ from gateway.pricing.sources import RateSource
 from gateway.refunds.wallets import Wallets
 from gateway.sagas.step import step as drive_legs
 from gateway.sagas.wallets import LegWallets
+from gateway.treasury.floats import watch_floats
 from gateway.web.routes import install as install_web
 from gateway.web.services import WebServices
 from gateway.wiring import (
@@ -73,6 +74,7 @@ log = structlog.get_logger()
 CALLBACK_KEY_BYTES = 32
 DISPATCHERS = 3
 DEADLINES_EVERY = timedelta(seconds=2)
+FLOATS_EVERY = timedelta(minutes=15)
 RATES_EVERY_MOST = timedelta(minutes=15)
 
 
@@ -272,6 +274,7 @@ def make_worker(gateway: Gateway, *, only: frozenset[str] = frozenset()) -> Work
         ],
         "treasury": [
             reconcile_loop(gateway.settings, engine=engine, clock=clock, rails=rails, wallets=gateway.wallets),
+            Loop("floats", lambda: watch_floats(engine, rails=rails, clock=clock), idle=FLOATS_EVERY, wakes=False),
         ],
     }
     if unknown := only - groups.keys():

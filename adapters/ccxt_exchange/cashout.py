@@ -1,4 +1,4 @@
-"""Coins.ph's JSON: quotes, sales and InstaPay payments. What we send stands in the signed query; a payment is a JSON body."""
+"""Coins.ph's JSON: quotes, sales, InstaPay payments. What we send stands in the signed query; a payment is a JSON body."""
 
 from __future__ import annotations
 

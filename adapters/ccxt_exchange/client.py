@@ -15,11 +15,13 @@ from importlib.util import find_spec
 from typing import Any, Literal
 
 from adapters.ccxt_exchange.settings import ExchangeSettings
-from gateway.offramp import BadSettings
+from gateway.offramp import BadSettings, NotSent
 from gateway.railkit.http import Answer, RailHttp
 
 Verb = Literal["GET", "POST"]
 PUBLIC, PRIVATE = "public", "private"
+PATIENCE = 3
+"""This part of the time for one call may be spent waiting for our own sake: what isn't sent by then wasn't sent."""
 
 
 class Client:
@@ -32,7 +34,9 @@ class Client:
         self._settings = settings
         self._http = RailHttp(base_url=settings.base_url, answer_within_s=settings.answer_within_s, provider=provider)
         self._exchange: Any = None
+        self._loading: asyncio.Task[Any] | None = None
         self._one_by_one = asyncio.Lock()
+        self._patience_s = settings.answer_within_s / PATIENCE
 
     async def close(self) -> None:
         """Close the connections."""
@@ -60,11 +64,18 @@ class Client:
         Raises `NotSent` and `NoAnswer`.
         """
         exchange = await self._ccxt()
-        async with self._one_by_one:
+        try:
+            async with asyncio.timeout(self._patience_s):
+                await self._one_by_one.acquire()
+        except TimeoutError:
+            raise NotSent("too many requests wait for their turn") from None
+        try:
             answer = await self._send(self._sign(exchange, verb, path, params or {}, version, body))
             if not stale(answer):
                 return answer
             return await self._send(self._sign(exchange, verb, path, params or {}, version, body))
+        finally:
+            self._one_by_one.release()
 
     def _sign(
         self, exchange: Any, verb: Verb, path: str, params: Mapping[str, Any], version: str | None, body: str | None
@@ -109,7 +120,13 @@ class Client:
 
     async def _ccxt(self) -> Any:
         if self._exchange is None:
-            library = await asyncio.to_thread(import_module, "ccxt")
+            if self._loading is None:
+                self._loading = asyncio.create_task(asyncio.to_thread(import_module, "ccxt"))
+            done, _ = await asyncio.wait({self._loading}, timeout=self._patience_s)
+            if not done:
+                raise NotSent("ccxt is still being loaded")
+            library = self._loading.result()
+        if self._exchange is None:
             settings = self._settings
             exchange = getattr(library, settings.exchange)(
                 {

@@ -9,9 +9,10 @@ from importlib import import_module
 from typing import Any, ClassVar
 
 from adapters.ccxt_exchange.adapter import CcxtExchange
-from adapters.ccxt_exchange.simulator.bitso import ABSENT, USDC, app
+from adapters.ccxt_exchange.simulator.bitso import ABSENT, app
 from adapters.ccxt_exchange.simulator.coins import ABSENT as COINS_ABSENT
 from adapters.ccxt_exchange.simulator.coins import app as coins_app
+from adapters.ccxt_exchange.simulator.papers import USDC
 from adapters.ccxt_exchange.spei import CLABE_DIGITS, is_clabe
 from gateway.contract.harness import Inbox, Rail
 from gateway.contract.legs import in_legs
@@ -135,7 +136,7 @@ class CoinsContract(Contract):
             return Expected(name=name, method=method, target=target + end, headers=key)
 
         return (
-            Expected(name="ticker", method="GET", target=r"/openapi/quote/v1/ticker/bookTicker\?symbol=USDCPHP"),
+            Expected(name="ticker", method="GET", target=r"/openapi/quote/v1/ticker/bookTicker\?symbol=USDCPHP&?"),
             signed("quote", "POST", rf"{convert}/get-quote\?{quoted}"),
             signed("sell", "POST", rf"{convert}/accept-quote\?quoteId=[0-9a-f]{{32}}&"),
             signed("sold?", "POST", rf"{convert}/query-order-history\?page=1&size=100&"),

@@ -31,7 +31,7 @@ _CODE = re.compile(r"[A-Z][A-Z_]{0,60}[0-9]{0,3}")
 
 def msisdn(account: str, settings: MtnMomoSettings) -> str:
     """The number as MTN writes it, from E.164. Raises `OutsideLimits` for one that is none of the country's."""
-    if re.fullmatch(settings.target.number, account, re.ASCII) is None:
+    if re.fullmatch(settings.target.number, account) is None:
         raise OutsideLimits(f"MTN MoMo needs a number of {settings.target.country} in E.164")
     return account.removeprefix("+")
 

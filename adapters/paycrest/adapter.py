@@ -196,7 +196,7 @@ class Paycrest:
         order = wire.Order.read(answer)
         if order is None and answer.status != 404:  # noqa: PLR2004 - not found
             raise OfframpError(f"no answer about the order: {verdict.of_error(answer)[1]}")
-        return order if order is not None and order.id == order_id else None
+        return order
 
     async def _find(self, reference: str) -> wire.Order | None:
         """The order with this reference, by paging the list. Raises `OfframpError` if any page can't be had."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from adapters.paystack.adapter import Paystack
-from adapters.paystack.routes import route_of
+from adapters.paystack.routes import Route, route_of
 from adapters.paystack.simulator import ABSENT, app
 from adapters.paystack.wire import reference
 from gateway.contract.requests import Expected
@@ -53,28 +53,17 @@ class Contract(OfframpContract):
 
     def requests(self, instruction: Instruction, settings: Mapping[str, Any]) -> Sequence[Expected]:
         """As Paystack's API reference has them."""
-        to, route = instruction.to, route_of(instruction.to)
-        assert route is not None
+        to, route = instruction.to, _route(instruction)
         bank, number = route.banks[to.institution or ""].code, route.number(to.account)
         key = {"authorization": f"Bearer {settings['secret_key']}"}
-        written = {**key, "content-type": "application/json"}
         return (
-            Expected(
-                name="recipient",
-                method="POST",
-                target="/transferrecipient",
-                headers=written,
-                body=rf'{{"type":"{route.kind}","name":"{to.holder}","account_number":"{number}","bank_code":"{bank}",'
-                rf'"currency":"{route.asset.code}"}}',
-            ),
+            _recipient(instruction, settings),
             Expected(
                 name="transfer",
                 method="POST",
                 target="/transfer",
-                headers=written,
-                body=rf'{{"source":"balance","amount":{instruction.deliver.units},"recipient":"RCP_[0-9a-f]{{16}}",'
-                rf'"reference":"{reference(instruction.attempt_id)}","reason":"Lastmile payout",'
-                rf'"currency":"{route.asset.code}"}}',
+                headers={**key, "content-type": "application/json"},
+                body=rf'{{"source":"balance",{_transfer(instruction)},"currency":"{route.asset.code}"}}',
                 moves_money=True,
             ),
             Expected(
@@ -88,3 +77,48 @@ class Contract(OfframpContract):
                 headers=key,
             ),
         )
+
+    def bulk_requests(
+        self,
+        batch_id: str,  # noqa: ARG002 - each payment has its own reference
+        orders: Sequence[Instruction],
+        settings: Mapping[str, Any],
+    ) -> Sequence[Expected]:
+        """A recipient for each, then all of them in one."""
+        currency = orders[0].deliver.asset.code
+        transfers = ",".join(f"{{{_transfer(each)}}}" for each in orders)
+        batch = Expected(
+            name="batch",
+            method="POST",
+            target="/transfer/bulk",
+            headers={"authorization": f"Bearer {settings['secret_key']}", "content-type": "application/json"},
+            body=rf'{{"currency":"{currency}","source":"balance","transfers":\[{transfers}\]}}',
+            moves_money=True,
+        )
+        return (*(_recipient(each, settings) for each in orders), batch)
+
+
+def _route(instruction: Instruction) -> Route:
+    route = route_of(instruction.to)
+    assert route is not None
+    return route
+
+
+def _recipient(instruction: Instruction, settings: Mapping[str, Any]) -> Expected:
+    to, route = instruction.to, _route(instruction)
+    return Expected(
+        name="recipient",
+        method="POST",
+        target="/transferrecipient",
+        headers={"authorization": f"Bearer {settings['secret_key']}", "content-type": "application/json"},
+        body=rf'{{"type":"{route.kind}","name":"{to.holder}","account_number":"{route.number(to.account)}",'
+        rf'"bank_code":"{route.banks[to.institution or ""].code}","currency":"{route.asset.code}"}}',
+    )
+
+
+def _transfer(instruction: Instruction) -> str:
+    """What is the same of a transfer by itself and in a batch."""
+    return (
+        rf'"amount":{instruction.deliver.units},"recipient":"RCP_[0-9a-f]{{16}}",'
+        rf'"reference":"{reference(instruction.attempt_id)}","reason":"Lastmile payout"'
+    )

@@ -65,8 +65,12 @@ class Declined(OfframpError):
 
     @property
     def is_final(self) -> bool:
-        """Whether the refusal was stored under the key, so that the request will never be done under it."""
-        return self.means.kind is Kind.NOT_PROCESSED and self.status not in codes.HTTP
+        """Whether the refusal was stored under the key, so that the request will never be done under it.
+
+        Not where Stripe itself says that the request should be sent again.
+        """
+        again = self.evidence.get("stripe_should_retry") == "true"
+        return self.means.kind is Kind.NOT_PROCESSED and self.status not in codes.HTTP and not again
 
     def report(self) -> Report:
         """The same as a report: no news of the payment."""

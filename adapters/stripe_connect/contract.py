@@ -16,7 +16,7 @@ from gateway.railsim import Scenario
 
 NO_TOKENS = "an API key doesn't run out in flight, and no token is fetched"
 CLIENT: Mapping[str, str] = {
-    "user-agent": r"Stripe/v[12] PythonBindings/16\.1\.0( AIAgent/[a-z_]+)?",
+    "user-agent": r"Stripe/v[12] PythonBindings/16\.1\.0( .*)?",
     "x-stripe-client-user-agent": r'\{"bindings_version": "16\.1\.0", "lang": "python", "httplib": "httpx", [^{}]*\}',
     "stripe-version": r"2026-10-28\.endive",
 }
@@ -87,6 +87,29 @@ class Contract(OfframpContract):
                 name="payouts", method="GET", target=rf"/v1/payouts\?created\[gte\]=[0-9]{{10}}&{listed}", headers=there
             ),
             Expected(name="balance", method="GET", target="/v1/balance", headers=ours),
+            Expected(
+                name="statement",
+                method="GET",
+                target=r"/v1/balance_transactions\?created\[gte\]=[0-9]{10}&created\[lt\]=[0-9]{10}&expand\[0\]=data\.source"
+                rf"&{listed}(&starting_after=txn_[0-9]{{24}})?",
+                headers=ours,
+            ),
+            Expected(
+                name="cancellation",
+                method="POST",
+                target="/v1/payouts/po_[0-9a-f]{24}/cancel",
+                headers={**there, **FORM, "idempotency-key": f"{id_}-cancel"},
+            ),
+            Expected(
+                name="reversal",
+                method="POST",
+                target="/v1/transfers/tr_[0-9a-f]{24}/reversals",
+                headers={**ours, **FORM, "idempotency-key": f"{id_}-reversal-[0-9]{{10}}"},
+                body=re.escape(
+                    f"amount=100&metadata[lastmile_attempt]={id_}&metadata[lastmile_reason]=canceled"
+                    "&metadata[lastmile_fault]=transient"
+                ),
+            ),
         )
 
 
@@ -145,6 +168,13 @@ class OutboundContract(OfframpContract):
                 moves_money=True,
             ),
             Expected(name="question", method="GET", target=f"{path}/outbound_payments/obp_[0-9a-f]{{24}}", headers=ours),
+            Expected(
+                name="cancellation",
+                method="POST",
+                target=f"{path}/outbound_payments/obp_[0-9a-f]{{24}}/cancel",
+                headers={**ours, "content-type": "application/json", "idempotency-key": f"{id_}-cancel"},
+                body=re.escape("{}"),
+            ),
             Expected(
                 name="balance",
                 method="GET",

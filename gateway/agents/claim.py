@@ -132,7 +132,7 @@ async def _counted(
 ) -> T:
     """Count, look, act; a count for something wrong stays. What is refused is raised after the count is committed."""
     await _count(engine, agent_id=wish.agent_id, rules=rules, now=now)
-    async with transaction(engine, point="pickup.claim") as connection:
+    async with transaction(engine) as connection:
         try:
             code = await _judged(connection, wish, rules=rules, now=now)
         except (WrongCode, CodeLocked, LessThanWhole, MoreThanWhole) as wrong:

@@ -20,7 +20,7 @@ from gateway.agents.errors import (
     WrongState,
 )
 from gateway.agents.rules import LIFETIME_LEAST, RENEWALS_MOST, PickupRules
-from gateway.db.session import transaction
+from gateway.db.session import reading, transaction
 from gateway.ids import new_id
 from gateway.ledger.post import Entry, Transfer, post
 from gateway.money import Asset, Money
@@ -183,10 +183,10 @@ async def cancel_code(connection: AsyncConnection, *, client_id: str, code_id: s
 
 async def expire_codes(engine: AsyncEngine, *, now: datetime) -> int:
     """Let codes run out whose time has come, and free what they held. How many. Claimed ones wait for a person."""
-    async with transaction(engine) as connection:
+    async with reading(engine) as connection:
         due = [row.id for row in await connection.execute(_DUE, {"now": now, "most": EXPIRED_AT_ONCE})]
     for code_id in due:
-        async with transaction(engine) as connection:
+        async with transaction(engine, point="codes.expire") as connection:
             await lock_code(connection, code_id=code_id, now=now)
     return len(due)
 

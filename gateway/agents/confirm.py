@@ -39,7 +39,7 @@ async def confirm(engine: AsyncEngine, *, agent_id: str, claim_id: str, document
     tidy = " ".join(document.split())
     if not DOCUMENT_LEAST <= len(tidy) <= DOCUMENT_MOST or not tidy.isprintable():
         raise DocumentMissing
-    async with transaction(engine, point="pickup.confirm") as connection:
+    async with transaction(engine) as connection:
         found, code = await _locked(connection, claim_id, now=now)
         if found.agent_id != agent_id:
             raise NotYours
@@ -47,7 +47,7 @@ async def confirm(engine: AsyncEngine, *, agent_id: str, claim_id: str, document
             raise WrongState(found.state)
         if found.state == RESERVED:
             await _hand_over(connection, found, code, document=tidy, now=now)
-        return await find_claim(connection, claim_id=claim_id, agent_id=agent_id)
+        return await find_claim(connection, claim_id=claim_id)
 
 
 async def release(connection: AsyncConnection, *, claim_id: str, operator: str, reason: str, now: datetime) -> ClaimView:

@@ -77,7 +77,7 @@ def _code_routes(router: APIRouter, services: ApiServices, rules: PickupRules) -
     @router.post(CODES, status_code=201)
     async def post_code(account: str, body: CodeBody, client: ClientId, key: Key, correlation: Correlation) -> JSONResponse:
         """A code for exactly this amount, which is held. The answer is the only one that shows the digits."""
-        async with transaction(services.engine, point="pickup.make") as connection:
+        async with transaction(services.engine) as connection:
             wish = Wish(
                 client_id=await client_of(connection, client_id=client, key=key),
                 account_id=account,
@@ -93,7 +93,7 @@ def _code_routes(router: APIRouter, services: ApiServices, rules: PickupRules) -
     @router.post(CODES + "/{reference}/renewals", status_code=201)
     async def post_renewal(account: str, reference: str, client: ClientId, key: Key) -> JSONResponse:
         """Other digits in the place of those of which the answer was lost."""
-        async with transaction(services.engine, point="pickup.renew") as connection:
+        async with transaction(services.engine) as connection:
             await client_of(connection, client_id=client, key=key)
             found = await find_code(connection, client_id=client, code_id=reference, now=services.clock())
             if found.account_id != account:
@@ -107,7 +107,7 @@ def _code_routes(router: APIRouter, services: ApiServices, rules: PickupRules) -
     async def patch_code(account: str, reference: str, body: PatchBody, client: ClientId, key: Key) -> Response:
         """Cancel a code that no agent has. The GSMA permits no other change."""
         cancels(body)
-        async with transaction(services.engine, point="pickup.cancel") as connection:
+        async with transaction(services.engine) as connection:
             await client_of(connection, client_id=client, key=key)
             code = await find_code(connection, client_id=client, code_id=reference, now=services.clock())
             if code.account_id != account:

@@ -95,6 +95,7 @@ def fills_router(services: ApiServices, key: FillKey) -> APIRouter:
     partners = APIRouter(dependencies=[Security(SCHEME)])
     _reading_routes(partners, services)
     _answer_routes(partners, services)
+    _proof_route(partners, services)
     router.include_router(partners)
     return router
 
@@ -134,7 +135,7 @@ def _order_routes(router: APIRouter, services: ApiServices, key: FillKey) -> Non
             offered_for=timedelta(seconds=body.offered_for_s),
             fulfil_within=timedelta(seconds=body.fulfil_within_s),
         )
-        async with transaction(services.engine, point="fills.offer") as connection:
+        async with transaction(services.engine) as connection:
             fill, new = await make_offer(connection, offer=offer, now=now)
         return JSONResponse(order_document(fill, now=now), 201 if new else 200)
 
@@ -148,7 +149,7 @@ def _order_routes(router: APIRouter, services: ApiServices, key: FillKey) -> Non
     @router.post("/fill-orders/{reference}/cancel")
     async def post_cancel(reference: str, client_id: client) -> JSONResponse:
         """Take an offer back that nobody has accepted."""
-        async with transaction(services.engine, point="fills.cancel") as connection:
+        async with transaction(services.engine) as connection:
             fill = await cancel_offer(connection, client_id=client_id, reference=reference, now=services.clock())
         return JSONResponse(order_document(fill, now=services.clock()))
 
@@ -205,6 +206,21 @@ def _answer_routes(router: APIRouter, services: ApiServices) -> None:
 
         return await answer_once(services, request, partner_id=claims.partner_id, act=act)
 
+    @router.post("/fills/{fill_id}/return", openapi_extra=IDEMPOTENCY_KEY)
+    async def post_return(request: Request, fill_id: str, claims: partner, _body: NothingBody) -> JSONResponse:
+        """What you paid came back to you."""
+
+        async def act(connection: AsyncConnection) -> Answer:
+            now = services.clock()
+            fill = await give_back(connection, partner_id=claims.partner_id, fill_id=fill_id, now=now)
+            return Answer(200, fill_document(fill, now=now))
+
+        return await answer_once(services, request, partner_id=claims.partner_id, act=act)
+
+
+def _proof_route(router: APIRouter, services: ApiServices) -> None:
+    partner = Annotated[Claims, Depends(bearer(services))]
+
     @router.post("/fills/{fill_id}/fulfil", openapi_extra=IDEMPOTENCY_KEY)
     async def post_fulfil(request: Request, fill_id: str, claims: partner, body: FulfilBody) -> JSONResponse:
         """You have paid it: what the recipient got, and the reference that proves it."""
@@ -232,17 +248,6 @@ def _answer_routes(router: APIRouter, services: ApiServices) -> None:
                 )
             raise FillTooLate(fill.state)
         return answer
-
-    @router.post("/fills/{fill_id}/return", openapi_extra=IDEMPOTENCY_KEY)
-    async def post_return(request: Request, fill_id: str, claims: partner, _body: NothingBody) -> JSONResponse:
-        """What you paid came back to you."""
-
-        async def act(connection: AsyncConnection) -> Answer:
-            now = services.clock()
-            fill = await give_back(connection, partner_id=claims.partner_id, fill_id=fill_id, now=now)
-            return Answer(200, fill_document(fill, now=now))
-
-        return await answer_once(services, request, partner_id=claims.partner_id, act=act)
 
 
 def order_document(fill: FillView, *, now: datetime) -> dict[str, Any]:

@@ -26,7 +26,9 @@ def pytest_runtest_makereport(
 def pytest_collectreport(report: pytest.CollectReport) -> None:
     """A line for what can't even be read."""
     if report.failed:
-        _write({"error": report.longreprtext.strip()})
+        said = report.longreprtext.strip()
+        errors = [line.removeprefix("E").strip() for line in said.splitlines() if line.startswith("E ")]
+        _write({"error": "; ".join(errors) or said})
 
 
 def _facts(item: pytest.Function) -> dict[str, Any]:

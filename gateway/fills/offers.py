@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from gateway.db.session import transaction
+from gateway.db.session import reading, transaction
 from gateway.fills.errors import FillNotCancellable, FillNotFound, FillPartnerNotFound, FillReferenceReused
 from gateway.ids import new_id
 from gateway.money import Asset, Money
@@ -161,10 +161,10 @@ async def cancel_offer(connection: AsyncConnection, *, client_id: str, reference
 
 async def expire_offers(engine: AsyncEngine, *, now: datetime) -> int:
     """Let offers run out that nobody accepted in time. How many. What was accepted never runs out."""
-    async with transaction(engine) as connection:
+    async with reading(engine) as connection:
         due = [row.id for row in await connection.execute(_DUE, {"now": now, "most": EXPIRED_AT_ONCE})]
     for fill_id in due:
-        async with transaction(engine) as connection:
+        async with transaction(engine, point="offers.expire") as connection:
             await find_fill(connection, fill_id=fill_id, now=now)
     return len(due)
 

@@ -212,15 +212,21 @@ def _corridors(capabilities: Mapping[str, Capabilities]) -> _Corridors:
 
 def _by_place(capabilities: Mapping[str, Capabilities]) -> _Corridors:
     found: dict[tuple[str, str, Asset], list[_Limits]] = {}
+    named: dict[tuple[str, str, Asset], set[str]] = {}
+    for abilities in capabilities.values():
+        for corridor in abilities.corridors:
+            named.setdefault(_place(corridor), set()).update(one.code for one in corridor.institutions)
     for rail, abilities in capabilities.items():
         for corridor in abilities.corridors:
+            codes: set[str | None] = {one.code for one in corridor.institutions}
             found.setdefault(_place(corridor), []).append(
                 _Limits(
                     rail,
                     corridor.least.units,
                     corridor.most.units,
                     corridor.step.units,
-                    frozenset(one.code for one in corridor.institutions),
+                    # Where there is only one, nobody has to have named it.
+                    frozenset(codes | {None} if codes and len(named[_place(corridor)]) == 1 else codes),
                 )
             )
     return found

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from gateway.agents.errors import NetworkRefusal
+from gateway.agents.errors import NetworkRefusal, NotYours
 from gateway.agents.rules import PickupRules
 from gateway.agents.sessions import LIFETIME, AgentSession, find_session, sign_in, sign_out
 from gateway.db.session import transaction
@@ -22,6 +22,7 @@ from gateway.web.guards import read_form
 from gateway.web.pages import Pages
 from gateway.web.services import WebServices
 
+NOT_THERE = HTTPStatus.NOT_FOUND
 HOME, SIGN_IN = "/agent", "/agent/sign-in"
 
 Handler = Callable[[Request, AgentSession], Awaitable[Response]]
@@ -46,7 +47,7 @@ class AgentDoor:
             try:
                 return await handler(request, session)
             except (NetworkRefusal, FormNotYours) as refusal:
-                status = STATUS.get(refusal.code, HTTPStatus.CONFLICT)
+                status = NOT_THERE if isinstance(refusal, NotYours) else STATUS.get(refusal.code, HTTPStatus.CONFLICT)
                 return self.answer("refused.html", session=session, status=status, sentence=str(refusal))
 
         return guarded

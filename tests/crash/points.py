@@ -12,6 +12,9 @@ SIDES = ("before_commit", "after_commit")
 PEOPLE_S = ("api", "cli.py", "check.py", "commands", "demo", "devchain", "operators", "partners", "simulation", "web")
 """Rooms that answer people and machines: no loop steps through them."""
 UNNAMED = {
+    "gateway/agents/claim.py": {"_made_before", "_counted", "_count"},  # an agent at his counter
+    "gateway/agents/confirm.py": {"confirm"},  # the same
+    "gateway/agents/sessions.py": {"sign_in"},  # the same
     "gateway/chain/backfill.py": {"_write"},  # `lastmile chain scan`, by a person
     "gateway/chain/resume.py": {"resume"},  # `lastmile chain resume`
     "gateway/chain/sweeper.py": {"order", "adopt"},  # `lastmile sweep`

@@ -11,7 +11,6 @@ import base64
 import hashlib
 import hmac
 import json
-import re
 import secrets
 from collections.abc import Mapping
 from typing import Any
@@ -20,20 +19,27 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
     load_pem_private_key,
 )
 from fastapi import Request, Response
-from fastapi.responses import JSONResponse
 
 from adapters.ccxt_exchange.settings import MXN
 from adapters.ccxt_exchange.simulator import market
-from adapters.ccxt_exchange.simulator.market import FEE_BPS, MICRO, PRICE, Order
+from adapters.ccxt_exchange.simulator.market import MICRO, PRICE, Order
+from adapters.ccxt_exchange.simulator.papers import (
+    BOOK,
+    USDC,
+    Refused,
+    brought,
+    compact,
+    fits,
+    good,
+    new_credentials,
+    order_of,
+    trade_of,
+)
 from adapters.ccxt_exchange.spei import is_clabe
-from gateway.money import Asset, Money, MoneyError
+from gateway.money import Money, MoneyError
 from gateway.railsim import Codes, Course, Cut, Delivery, Desk, Options, Payment, RailApp, Scenario, Script, State
 
 ABSENT: Mapping[Scenario, str] = {
@@ -43,9 +49,7 @@ ABSENT: Mapping[Scenario, str] = {
     Scenario.CANCEL_TOO_LATE: "a withdrawal can't be cancelled",
     Scenario.CLAIM_OF_ANOTHER_AMOUNT: "it pays into accounts",
 }
-USDC = Asset("USDC", 6)
 FLOAT, COINS = 50_000_00, 1_000_000 * MICRO
-BOOK = "usdc_mxn"
 FORMS: Mapping[str, str] = {
     "currency": "mxn",
     "protocol": "clabe",
@@ -75,19 +79,6 @@ WORDS = {State.PENDING: "pending", State.PAID: "complete", State.FAILED: "failed
 NO_CLABE = "646180110400000007"
 
 
-class Refused(Exception):
-    """An error, as Bitso words it."""
-
-    def __init__(self, status: int, code: str) -> None:
-        super().__init__(code)
-        self.status, self.code = status, code
-
-    def answer(self) -> JSONResponse:
-        """The HTTP answer."""
-        error = {"code": self.code, "message": f"Refused: {self.code}"}
-        return JSONResponse({"success": False, "error": error}, status_code=self.status)
-
-
 def app(options: Options | None = None) -> RailApp:
     """Make the simulator. Without options they are read from the environment (see `Options.from_environment`)."""
     desk = Desk(
@@ -104,7 +95,7 @@ class Account(Course):
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk, title="Bitso simulator")
-        self._credentials = desk.shelf.get("secrets", "bitso") or _new_credentials()
+        self._credentials = desk.shelf.get("secrets", "bitso") or new_credentials()
         desk.shelf.put(("secrets", "bitso", self._credentials))
         self._nonce = 0
         for method, path, endpoint in (
@@ -138,7 +129,7 @@ class Account(Course):
         if book != BOOK:
             raise Refused(400, "0301")
         bids = [{"book": BOOK, "price": f"{PRICE - step / 1000:.3f}", "amount": "100000.00"} for step in range(3)]
-        return _good({"asks": [], "bids": bids, "updated_at": self.desk.clock().isoformat(), "sequence": "1"})
+        return good({"asks": [], "bids": bids, "updated_at": self.desk.clock().isoformat(), "sequence": "1"})
 
     async def sell(self, request: Request) -> Response:
         """POST /v3/orders."""
@@ -161,7 +152,7 @@ class Account(Course):
             script=script,
         )
         self._fill(order, 0 if order.cancelled else wanted.units // 3 if Scenario.PENDING_POLLS in script else wanted.units)
-        return Cut() if Scenario.ANSWER_LOST in script else _good({"oid": order.oid})
+        return Cut() if Scenario.ANSWER_LOST in script else good({"oid": order.oid})
 
     async def open_orders(self, request: Request, origin_ids: str = "") -> Response:
         """GET /v3/orders?origin_ids=: those that are open or filled in part; each look fills a waiting one further."""
@@ -173,14 +164,14 @@ class Account(Course):
             done = order.asked > order.script.polls
             self._fill(order, order.wanted if order.is_open and done else order.filled)
             if shown.is_open or shown.cancelled:
-                return _good([_order(shown)])
-        return _good([])
+                return good([order_of(shown)])
+        return good([])
 
     async def trades(self, request: Request, origin_id: str = "") -> Response:
         """GET /v3/order_trades?origin_id=."""
         await self._authorise(request)
         found = [each for each in market.orders(self.desk) if each.origin_id == origin_id and each.filled]
-        return _good([_trade(each) for each in found])
+        return good([trade_of(each) for each in found])
 
     # -- withdrawals -----------------------------------------------------------------------------------------------------
 
@@ -197,7 +188,7 @@ class Account(Course):
         amount = Money.parse(payment.amount, MXN)
         if self.desk.held(MXN.code) < amount or Scenario.LOW_FLOAT in payment.script:
             raise Refused(400, LOW_FLOAT)
-        return await self.take(payment, refusal=_refusal, accepted=lambda taken: _good(self._document(taken)))
+        return await self.take(payment, refusal=_refusal, accepted=lambda taken: good(self._document(taken)))
 
     async def by_wid(self, request: Request, wid: str) -> Response:
         """GET /v3/withdrawals/{wid}."""
@@ -206,25 +197,25 @@ class Account(Course):
         found = self._shown(known)
         if found is None:
             raise Refused(404, "0310")
-        return _good([found])
+        return good([found])
 
     async def by_origin(self, request: Request, origin_id: str = "") -> Response:
         """GET /spei/v1/withdrawals?origin_id=."""
         await self._authorise(request)
         found = self._shown(self.desk.find(origin_id))
-        return _good([] if found is None else [found])
+        return good([] if found is None else [found])
 
     async def fundings(self, request: Request, limit: int = 25) -> Response:
         """GET /v3/fundings: what was sent back among them."""
         await self._authorise(request)
         back = [each for each in self.desk.payments() if each.status is State.RETURNED]
-        return _good([self._funding(each) for each in reversed(back)][:limit])
+        return good([self._funding(each) for each in reversed(back)][:limit])
 
     async def balance(self, request: Request) -> Response:
         """GET /v3/balance."""
         await self._authorise(request)
         held = {code.lower(): self.desk.held(code).decimal() for code in (MXN.code, USDC.code)}
-        return _good(
+        return good(
             {
                 "balances": [
                     {"currency": code, "total": each, "locked": "0.00", "available": each} for code, each in held.items()
@@ -257,7 +248,7 @@ class Account(Course):
         if delivery is None:
             return None
         other = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        signature = base64.b64encode(other.sign(_compact(self._document(paid)), PKCS1v15(), SHA256())).decode()
+        signature = base64.b64encode(other.sign(compact(self._document(paid)), PKCS1v15(), SHA256())).decode()
         return delivery._replace(headers={**delivery.headers, "x-bitso-webhook-event-signature": signature})
 
     # -- parts -----------------------------------------------------------------------------------------------------------
@@ -288,7 +279,7 @@ class Account(Course):
             raise Refused(400, FIELD)
         if missing := forms.keys() - given.keys():
             raise Refused(400, "0303" if missing else FIELD)
-        wrong = [name for name, value in given.items() if not _fits(forms.get(name), value)]
+        wrong = [name for name, value in given.items() if not fits(forms.get(name), value)]
         if wrong:
             raise Refused(400, FIELD)
         return {name: str(value) for name, value in given.items()}
@@ -300,7 +291,7 @@ class Account(Course):
         market.keep(self.desk, order)
         if sold:
             self.desk.hold(self.desk.held(USDC.code) - Money(sold, USDC))
-            self.desk.hold(self.desk.held(MXN.code) + Money(_brought(sold), MXN))
+            self.desk.hold(self.desk.held(MXN.code) + Money(brought(sold), MXN))
 
     def _payment(self, given: Mapping[str, str]) -> Payment:
         try:
@@ -372,69 +363,7 @@ class Account(Course):
     def _signed(self, read: Mapping[str, Any]) -> str:
         key = load_pem_private_key(self._credentials["private"].encode(), None)
         assert isinstance(key, rsa.RSAPrivateKey)
-        return base64.b64encode(key.sign(_compact(read), PKCS1v15(), SHA256())).decode()
-
-
-def _new_credentials() -> dict[str, str]:
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return {
-        "key": secrets.token_hex(5),
-        "secret": secrets.token_hex(16),
-        "key_id": secrets.token_hex(8),
-        "private": key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
-        "public": base64.b64encode(public).decode(),
-    }
-
-
-def _compact(read: Mapping[str, Any]) -> bytes:
-    return json.dumps(read, separators=(",", ":")).encode()
-
-
-def _fits(form: str | None, value: object) -> bool:
-    return form is not None and isinstance(value, str) and re.fullmatch(form, value) is not None
-
-
-def _brought(units: int) -> int:
-    """Centavos for so many millionths of a coin, after fees."""
-    return units * PRICE * 100 * (10_000 - FEE_BPS) // (MICRO * 10_000)
-
-
-def _order(order: Order) -> dict[str, str]:
-    left = order.wanted - order.filled
-    return {
-        "book": BOOK,
-        "oid": order.oid,
-        "origin_id": order.origin_id,
-        "side": "sell",
-        "type": "market",
-        "status": order.status,
-        "created_at": order.at.isoformat(timespec="seconds"),
-        "original_amount": Money(order.wanted, USDC).decimal(),
-        "unfilled_amount": Money(left, USDC).decimal(),
-    }
-
-
-def _trade(order: Order) -> dict[str, object]:
-    minor = Money(order.filled * PRICE, USDC)
-    fee = Money(order.filled * PRICE * FEE_BPS // 10_000, USDC)
-    return {
-        "book": BOOK,
-        "oid": order.oid,
-        "origin_id": order.origin_id,
-        "side": "sell",
-        "price": f"{PRICE}.00",
-        "major": f"-{Money(order.filled, USDC).decimal()}",
-        "minor": minor.decimal(),
-        "fees_amount": fee.decimal(),
-        "fees_currency": "mxn",
-        "tid": 1,
-        "created_at": order.at.isoformat(timespec="seconds"),
-    }
-
-
-def _good(payload: object) -> JSONResponse:
-    return JSONResponse({"success": True, "payload": payload})
+        return base64.b64encode(key.sign(compact(read), PKCS1v15(), SHA256())).decode()
 
 
 def _refusal(scenario: Scenario, script: Script) -> Response | None:

@@ -81,22 +81,21 @@ async def test_fifty_at_once_never_hold_more_than_is_free(house):
     await house.check()
 
 
-@pytest.mark.parametrize(
-    ("changes", "refusal"),
-    [
-        ({"account_id": "acc_stranger"}, NotYours),
-        ({"client_id": "ncl_stranger"}, NotYours),
-        ({"currency": "UGX"}, NotYours),
-        ({"amount": "0.00"}, NothingToPay),
-        ({"lifetime": timedelta(seconds=59)}, LifetimeWrong),
-        ({"lifetime": timedelta(days=91)}, LifetimeWrong),
-        ({"amount": "10000.01"}, TooLittle),
-    ],
-)
-async def test_what_makes_no_code_leaves_nothing_behind(house, changes, refusal):
-    amount = changes.pop("amount", "1000.00")
-    with pytest.raises(refusal):
-        await house.code(amount, **changes)
+REFUSED = [
+    ({"account_id": "acc_stranger"}, NotYours),
+    ({"client_id": "ncl_stranger"}, NotYours),
+    ({"currency": "UGX"}, NotYours),
+    ({"amount": "0.00"}, NothingToPay),
+    ({"lifetime": timedelta(seconds=59)}, LifetimeWrong),
+    ({"lifetime": timedelta(days=91)}, LifetimeWrong),
+    ({"amount": "10000.01"}, TooLittle),
+]
+
+
+async def test_what_makes_no_code_leaves_nothing_behind(house):
+    for changes, refusal in REFUSED:
+        with pytest.raises(refusal):
+            await house.code(**changes)
     assert await house.run("SELECT FROM pickup_codes") == []
     await house.check()
 
@@ -183,11 +182,11 @@ async def test_a_payment_to_an_account_counts_once(house):
     await house.check()
 
 
-@pytest.mark.parametrize("state", ["redeemed", "cancelled", "expired"])
-async def test_the_database_revives_no_code(house, state):
-    code, _ = await house.code()
-    await house.run("UPDATE pickup_codes SET state = :state WHERE id = :id", state=state, id=code.id)
-    with pytest.raises(DBAPIError, match="has ended"):
-        await house.run("UPDATE pickup_codes SET state = 'active' WHERE id = :id", id=code.id)
+async def test_the_database_revives_no_code(house):
+    for state in ("redeemed", "cancelled", "expired"):
+        code, _ = await house.code()
+        await house.run("UPDATE pickup_codes SET state = :state WHERE id = :id", state=state, id=code.id)
+        with pytest.raises(DBAPIError, match="has ended"):
+            await house.run("UPDATE pickup_codes SET state = 'active' WHERE id = :id", id=code.id)
     with pytest.raises(DBAPIError, match="append-only"):
         await house.run("DELETE FROM pickup_codes")

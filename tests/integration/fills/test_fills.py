@@ -125,17 +125,18 @@ async def test_an_offer_sent_fifty_times_at_once_is_one(scene, adapter):
     assert [each["amount"] for each in await scene.see()] == ["1249.00"]
 
 
-@pytest.mark.parametrize(
-    ("reason", "fault"),
-    [("no_liquidity", Fault.FLOAT), ("recipient_rejected", Fault.RECIPIENT), ("unavailable", Fault.TRANSIENT)],
-)
-async def test_a_decline_fails_it_and_says_whose_matter_it_is(scene, adapter, reason, fault):
-    sent, fill_id = await scene.offered(adapter)
-    await scene.answer(fill_id, "accept")
-    assert (await scene.answer(fill_id, "decline", {"reason": reason})).status_code == 200
-    failed = await adapter.status(ref(sent))
-    assert (failed.outcome, failed.fault) == (Outcome.FAILED, fault)
-    problem(await scene.answer(fill_id, "accept"), 409, "fill_ended")
+async def test_a_decline_fails_it_and_says_whose_matter_it_is(scene, adapter):
+    for reason, fault in (
+        ("no_liquidity", Fault.FLOAT),
+        ("recipient_rejected", Fault.RECIPIENT),
+        ("unavailable", Fault.TRANSIENT),
+    ):
+        sent, fill_id = await scene.offered(adapter)
+        await scene.answer(fill_id, "accept")
+        assert (await scene.answer(fill_id, "decline", {"reason": reason})).status_code == 200
+        failed = await adapter.status(ref(sent))
+        assert (failed.outcome, failed.fault) == (Outcome.FAILED, fault)
+        problem(await scene.answer(fill_id, "accept"), 409, "fill_ended")
 
 
 async def test_an_offer_that_nobody_accepts_runs_out_and_a_late_proof_is_a_claim(scene, adapter):
@@ -245,20 +246,20 @@ async def test_another_partners_fill_is_none(scene, adapter):
     problem(one, 404, "fill_not_found")
 
 
-@pytest.mark.parametrize(
-    ("body", "code", "field"),
-    [
-        (PROOF | {"delivered": {"amount": "1248.99", "currency": "KES"}}, "fill_amount", "/delivered/amount"),
-        (PROOF | {"delivered": {"amount": "1249", "currency": "UGX"}}, "fill_amount", "/delivered/amount"),
-        (PROOF | {"delivered": {"amount": "1e3", "currency": "KES"}}, "bad_amount", "/delivered/amount"),
-        (PROOF | {"state": "fulfilled"}, "invalid_fields", "/state"),
-        ({"delivered": PROOF["delivered"]}, "invalid_fields", "/proof"),
-    ],
-)
-async def test_a_proof_is_of_the_whole_amount(scene, adapter, body, code, field):
+WRONG_PROOFS = [
+    (PROOF | {"delivered": {"amount": "1248.99", "currency": "KES"}}, "fill_amount", "/delivered/amount"),
+    (PROOF | {"delivered": {"amount": "1249", "currency": "UGX"}}, "fill_amount", "/delivered/amount"),
+    (PROOF | {"delivered": {"amount": "1e3", "currency": "KES"}}, "bad_amount", "/delivered/amount"),
+    (PROOF | {"state": "fulfilled"}, "invalid_fields", "/state"),
+    ({"delivered": PROOF["delivered"]}, "invalid_fields", "/proof"),
+]
+
+
+async def test_a_proof_is_of_the_whole_amount(scene, adapter):
     sent, fill_id = await scene.offered(adapter)
     await scene.answer(fill_id, "accept")
-    problem(await scene.answer(fill_id, "fulfil", body), 422, code, field)
+    for body, code, field in WRONG_PROOFS:
+        problem(await scene.answer(fill_id, "fulfil", body), 422, code, field)
     assert (await adapter.status(ref(sent))).outcome is Outcome.PENDING
 
 
@@ -306,29 +307,29 @@ async def test_a_signature_is_for_its_own_bytes_and_its_own_time(scene):
         problem(await ask(header(at=at)), 401, "stale_signature")
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        ("declined", "offered"),
-        ("expired", "accepted"),
-        ("fulfilled", "declined"),
-        ("accepted", "expired"),
-        ("returned", "fulfilled"),
-    ],
-)
-async def test_the_database_lets_nothing_be_paid_that_has_ended(scene, adapter, before, after):
-    _, fill_id = await scene.offered(adapter)
-    more = {
-        "fulfilled": ", proof = 'p', fulfil_by = now()",
-        "accepted": ", fulfil_by = now()",
-        "returned": ", proof = 'p', reason = 'r', fulfil_by = now()",
-        "declined": ", reason = 'other'",
-        "expired": "",
-    }
-    await scene.desk.run(f"UPDATE fills SET state = :state{more[before]} WHERE id = :id", state=before, id=fill_id)
-    with pytest.raises(DBAPIError, match="has ended"):
-        await scene.desk.run(
-            "UPDATE fills SET state = :state, fulfil_by = now(), reason = NULL, proof = NULL WHERE id = :id",
-            state=after,
-            id=fill_id,
-        )
+MORE = {
+    "fulfilled": ", proof = 'p', fulfil_by = now()",
+    "accepted": ", fulfil_by = now()",
+    "returned": ", proof = 'p', reason = 'r', fulfil_by = now()",
+    "declined": ", reason = 'other'",
+    "expired": "",
+}
+REVIVALS = [
+    ("declined", "offered"),
+    ("expired", "accepted"),
+    ("fulfilled", "declined"),
+    ("accepted", "expired"),
+    ("returned", "fulfilled"),
+]
+
+
+async def test_the_database_lets_nothing_be_paid_that_has_ended(scene, adapter):
+    for before, after in REVIVALS:
+        _, fill_id = await scene.offered(adapter)
+        values = {"id": fill_id, "state": before}
+        await scene.desk.run(f"UPDATE fills SET state = :state{MORE[before]} WHERE id = :id", **values)
+        with pytest.raises(DBAPIError, match="has ended"):
+            await scene.desk.run(
+                "UPDATE fills SET state = :state, fulfil_by = now(), reason = NULL, proof = NULL WHERE id = :id",
+                **values | {"state": after},
+            )

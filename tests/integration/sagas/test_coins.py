@@ -84,8 +84,10 @@ async def decide(engine, state, *, reason=None):
     mined = state in ("succeeded", "reverted")
     await rows(
         engine,
-        "UPDATE chain_transactions SET state = :state, reason = :reason, due_at = NULL, hash = :hash, block_number = CAST(:block AS bigint),"
-        " fee_units = CAST(:block AS bigint), nonce = :nonce",
+        """
+UPDATE chain_transactions SET state = :state, reason = :reason, due_at = NULL, hash = :hash,
+    block_number = CAST(:block AS bigint), fee_units = CAST(:block AS bigint), nonce = :nonce
+""",
         state=state,
         reason=reason,
         hash=HASH if mined else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -16,7 +17,7 @@ from gateway.contract.harness import Inbox, eventually, running
 from gateway.db.session import transaction
 from gateway.ledger.post import post, register_assets, top_up
 from gateway.money import Money
-from gateway.offramp import AdapterContext
+from gateway.offramp import AdapterContext, Asked, CallbackRequest
 from gateway.orders.funding import book_deposits
 from gateway.payouts.dispatch import dispatch
 from gateway.payouts.inbox import handle_callbacks, store
@@ -25,7 +26,7 @@ from gateway.payouts.rails import Rails
 from gateway.payouts.record import News, record
 from gateway.railsim import Options, Scenario
 from gateway.treasury import floats
-from gateway.treasury.floats import watch_floats
+from gateway.treasury.floats import NotAnswered, balance_of, watch_floats
 from gateway.treasury.reconcile import reconcile
 from gateway.treasury.statements import NoStatementFiles, NoSuchRail, UnreadableStatement
 from tests.factories import KES, FakeRail, make_deposit, make_orders
@@ -173,6 +174,24 @@ async def test_an_answer_that_does_not_come_leaves_the_balance_uncompared(counte
     report = await reconcile(counter.engine, rails=counter.rails, chains=(), clock=counter.clock)
     [said] = [one.why for one in report.not_made if one.check == "rail:mpesa"]
     assert "NotAnswered" in said
+
+
+async def test_the_late_answer_to_another_question_is_not_taken_for_this_ones(counter, monkeypatch):
+    text_ = "Utility Account|KES|9.00|9.00|0.00|0.00"
+    parameters = {"ResultParameter": [{"Key": "AccountBalance", "Value": text_}]}
+    body = json.dumps({"Result": {"ResultCode": 0, "ResultParameters": parameters}}).encode()
+    late = CallbackRequest(attempt_id="ask_earlier", label="balance", headers={}, body=body, received_at=BEGIN)
+
+    async def ask_balance(_question_id):
+        async with transaction(counter.engine) as connection:
+            await store(connection, adapter="mpesa", event_id="late", request=late)
+        return Asked(question="AG_1")
+
+    assert counter.adapter.read_balance(late) == (Money(9_00, KES),)
+    monkeypatch.setattr(counter.adapter, "ask_balance", ask_balance)
+    monkeypatch.setattr(floats, "ANSWERED_WITHIN_S", 0.3)
+    with pytest.raises(NotAnswered):
+        await balance_of(counter.engine, rail="mpesa", adapter=counter.adapter, clock=counter.clock)
 
 
 async def test_a_low_float_is_told_once_a_day_while_it_is_low(counter):

@@ -318,8 +318,18 @@ def test_a_rail_that_reaches_other_banks_or_wallets_is_no_candidate():
     reaching = replace(corridor(country="UG", least=500), institutions=(Institution("mtn", "MTN"),))
     capabilities = {"momo": rail("momo", reaching), "any": rail("any", corridor(country="UG", least=500))}
     deliver = Money(5_000, UGX)
-    for institution, chosen in (("mtn", Pay("momo", 0)), ("airtel", Pay("any", 0)), (None, Pay("any", 0))):
+    for institution, chosen in (("mtn", Pay("momo", 0)), ("airtel", Pay("any", 0)), (None, Pay("momo", 0))):
         case = Case("UG", deliver, (Way(0, MOBILE, institution),))
         assert choose(case, capabilities=capabilities, allowances={}) == chosen
     case = Case("UG", deliver, (Way(0, MOBILE, "airtel"), Way(1, MOBILE, "mtn")))
     assert choose(case, capabilities={"momo": capabilities["momo"]}, allowances={}) == Pay("momo", 1)
+
+
+def test_the_only_wallet_of_a_corridor_need_not_be_named_but_one_of_several_does():
+    def reaching(code: str) -> Capabilities:
+        return rail(code, replace(corridor(country="UG", least=500), institutions=(Institution(code, code),)))
+
+    case = Case("UG", Money(5_000, UGX), (Way(0, MOBILE),))
+    assert choose(case, capabilities={"mtn": reaching("mtn")}, allowances={}) == Pay("mtn", 0)
+    two = {"mtn": reaching("mtn"), "airtel": reaching("airtel")}
+    assert choose(case, capabilities=two, allowances={}) == Hold(NO_RAIL)

@@ -33,7 +33,46 @@ LINK = "/accounts/accountid/acc_1/authorisationcodes/cod_1"
 COUNTER = {"country": "KE", "currency": "KES", "account": "acc_1", "least": "100", "most": "35000", "step": "50"}
 SETTINGS = {"base_url": "http://network.example/mm", "client_id": "c1", "api_key": "k-secret", "counters": [COUNTER]}
 # The errorCode enumeration of schema errorObject in the GSMA's OpenAPI document 1.2.0.
-GSMA_CODES = ["genericError", "dailyVolumeLimitExceeded", "dailyValueLimitExceeded", "weeklyVolumeLimitExceeded", "weeklyValueLimitExceeded", "monthlyVolumeLimitExceeded", "monthlyValueLimitExceeded", "accountMaxTotalVolumeExceeded", "accountMaxTotalValueExceeded", "lessThanTransactionMinValue", "greaterThanTransactionMaxValue", "maxBalanceExceeded", "samePartiesError", "duplicateRequest", "insufficientFunds", "incorrectState", "underPaymentNotAllowed", "overPaymentNotAllowed", "rateLimitError", "transactionTypeError", "noMandateAuthority", "linkViolation", "countryofOriginNotPermitted", "nationalityNotPermitted", "idDocumentNotSupported", "issuingCountryNotSupported", "quoteHasExpired", "identifierError", "lengthError", "formatError", "negativeValue", "currencyNotSupported", "mandatoryValueNotSupplied", "invalidOffset", "clientAuthorisationError", "requestDeclined", "servicingPartyAuthorisationError", "requestingPartyAuthorisationError"]
+GSMA_CODES = [
+    "genericError",
+    "dailyVolumeLimitExceeded",
+    "dailyValueLimitExceeded",
+    "weeklyVolumeLimitExceeded",
+    "weeklyValueLimitExceeded",
+    "monthlyVolumeLimitExceeded",
+    "monthlyValueLimitExceeded",
+    "accountMaxTotalVolumeExceeded",
+    "accountMaxTotalValueExceeded",
+    "lessThanTransactionMinValue",
+    "greaterThanTransactionMaxValue",
+    "maxBalanceExceeded",
+    "samePartiesError",
+    "duplicateRequest",
+    "insufficientFunds",
+    "incorrectState",
+    "underPaymentNotAllowed",
+    "overPaymentNotAllowed",
+    "rateLimitError",
+    "transactionTypeError",
+    "noMandateAuthority",
+    "linkViolation",
+    "countryofOriginNotPermitted",
+    "nationalityNotPermitted",
+    "idDocumentNotSupported",
+    "issuingCountryNotSupported",
+    "quoteHasExpired",
+    "identifierError",
+    "lengthError",
+    "formatError",
+    "negativeValue",
+    "currencyNotSupported",
+    "mandatoryValueNotSupplied",
+    "invalidOffset",
+    "clientAuthorisationError",
+    "requestDeclined",
+    "servicingPartyAuthorisationError",
+    "requestingPartyAuthorisationError",
+]
 
 
 def instruction(amount: str = "1250.00") -> Instruction:

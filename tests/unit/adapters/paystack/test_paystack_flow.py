@@ -126,6 +126,19 @@ async def test_no_recipient_is_no_transfer(adapter, rail):
     await dead.close()
 
 
+async def test_a_recipient_without_an_answer_is_no_transfer_either(adapter, monkeypatch):
+    asked = []
+
+    async def silent(target, _body):
+        asked.append(target)
+        raise NoAnswer("no answer from Paystack")
+
+    monkeypatch.setattr(adapter, "_post", silent)
+    with pytest.raises(NotSent):
+        await adapter.pay(order("3000000041"))
+    assert asked == ["/transferrecipient"]
+
+
 async def test_a_wrong_key_stops_the_rail(rail):
     adapter = make({**rail.settings(), "secret_key": "sk_test_wrong"})
     report = await pay(adapter, order())

@@ -50,6 +50,23 @@ async def test_a_payout_that_was_throttled_is_pending_and_made_later(world: Any)
     assert (await world.ask(adapter, order, until="paid")).outcome is Outcome.PAID
 
 
+async def test_a_refusal_that_stripe_wants_to_be_asked_again_is_not_the_end(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapter, order, call = world.adapter(), world.order(), RailHttp.call
+    body = b'{"error": {"type": "invalid_request_error", "code": "payouts_limit_exceeded"}}'
+
+    async def again(self: RailHttp, method: str, target: str, **request: Any) -> Answer:
+        if (method, target.endswith(PAYOUTS)) == ("POST", True):
+            return Answer(400, {"stripe-should-retry": "true"}, body)
+        return await call(self, method, target, **request)
+
+    monkeypatch.setattr(RailHttp, "call", again)
+    assert (await adapter.pay(order)).outcome is Outcome.PENDING
+    monkeypatch.undo()
+    assert (await world.ask(adapter, order, until="paid")).outcome is Outcome.PAID
+
+
 async def test_no_connection_for_the_payout_is_not_a_payment_that_was_not_sent(
     world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
