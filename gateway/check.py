@@ -18,7 +18,7 @@ from gateway.db.embedded import EmbeddedPostgresError
 from gateway.db.session import make_engine, transaction
 from gateway.ledger.post import DecimalsChanged, post, register_assets, top_up
 from gateway.main import close_database, open_database, open_gateway
-from gateway.money import Money, MoneyError
+from gateway.money import Asset, Money, MoneyError
 from gateway.pricing.sources import SourceFault
 from gateway.wiring import chain_terms, make_sources, open_signer
 
@@ -86,9 +86,12 @@ async def top_up_rail(settings: Settings, url: str, *, rail: str, amount: str, c
     if rail not in settings.adapters:
         known = ", ".join(settings.adapters)
         raise ConfigError([("rail", f'no adapter is named "{rail}"; there are: {known}')])
-    assets = {corridor.currency: corridor.asset for corridor in settings.corridors}
+    # An exchange holds our coins, too: there they are on no chain.
+    coins = {token.symbol: Asset(token.symbol, token.decimals) for chain in settings.chains for token in chain.tokens}
+    assets = {**coins, **{corridor.currency: corridor.asset for corridor in settings.corridors}}
     if currency not in assets:
-        raise ConfigError([("currency", f"{currency} is no corridor's currency; there are: {', '.join(sorted(assets))}")])
+        known = ", ".join(sorted(assets))
+        raise ConfigError([("currency", f"{currency} is no corridor's currency and no coin of ours; there are: {known}")])
     try:
         money = Money.parse(amount, assets[currency])
     except MoneyError as error:

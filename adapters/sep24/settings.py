@@ -89,7 +89,10 @@ class Sep24Settings(RailSettings):
         default={}, description='the least currency for one coin at which it is paid for, as {"KES": "120.50"}'
     )
     delivery_method: str | None = Field(
-        default=None, min_length=1, max_length=60, description="the anchor's word for cash in its quotes, as CASH, if it wants one"
+        default=None,
+        min_length=1,
+        max_length=60,
+        description="the anchor's word for cash in its quotes, as CASH, if it wants one",
     )
     opens_page: bool = Field(
         default=False, description="true if the anchor needs nobody at its page: then we fetch it once ourselves"

@@ -162,7 +162,7 @@ async def settle(
 
 
 async def disable_agent(connection: AsyncConnection, *, name: str, operator: str, reason: str, now: datetime) -> None:
-    """Let an agent claim nothing more; his sign-ins end. What he has claimed is still his to confirm or ours to release."""
+    """Let an agent claim nothing more; his sign-ins end. What he has claimed is ours to confirm or release."""
     await record_action(
         connection, operator=operator, action="agent.disable", subject=f"agent:{name}", reason=reason, now=now
     )

@@ -36,18 +36,24 @@ async def confirm(engine: AsyncEngine, *, agent_id: str, claim_id: str, document
 
     Raises `NotYours`, `DocumentMissing`, and `WrongState` for a claim that was released.
     """
-    tidy = " ".join(document.split())
-    if not DOCUMENT_LEAST <= len(tidy) <= DOCUMENT_MOST or not tidy.isprintable():
-        raise DocumentMissing
+    shown = _readable(document)
     async with transaction(engine) as connection:
         found, code = await _locked(connection, claim_id, now=now)
         if found.agent_id != agent_id:
             raise NotYours
-        if found.state == RELEASED:
-            raise WrongState(found.state)
-        if found.state == RESERVED:
-            await _hand_over(connection, found, code, document=tidy, now=now)
-        return await find_claim(connection, claim_id=claim_id)
+        return await _confirmed(connection, found, code, document=shown, now=now)
+
+
+async def confirm_for_agent(
+    connection: AsyncConnection, *, claim_id: str, document: str, operator: str, reason: str, now: datetime
+) -> ClaimView:
+    """A person has made sure that the cash was given by an agent who can't say so himself. Raises as `confirm` does."""
+    shown = _readable(document)
+    await record_action(
+        connection, operator=operator, action="agent.confirm", subject=f"claim:{claim_id}", reason=reason, now=now
+    )
+    found, code = await _locked(connection, claim_id, now=now)
+    return await _confirmed(connection, found, code, document=shown, now=now)
 
 
 async def release(connection: AsyncConnection, *, claim_id: str, operator: str, reason: str, now: datetime) -> ClaimView:
@@ -80,6 +86,23 @@ async def _locked(connection: AsyncConnection, claim_id: str, *, now: datetime) 
     code = await lock_code(connection, code_id=seen.code_id, now=now)
     assert code is not None
     return await find_claim(connection, claim_id=claim_id), code
+
+
+def _readable(document: str) -> str:
+    tidy = " ".join(document.split())
+    if not DOCUMENT_LEAST <= len(tidy) <= DOCUMENT_MOST or not tidy.isprintable():
+        raise DocumentMissing
+    return tidy
+
+
+async def _confirmed(
+    connection: AsyncConnection, claim: ClaimView, code: CodeView, *, document: str, now: datetime
+) -> ClaimView:
+    if claim.state == RELEASED:
+        raise WrongState(claim.state)
+    if claim.state == RESERVED:
+        await _hand_over(connection, claim, code, document=document, now=now)
+    return await find_claim(connection, claim_id=claim.id)
 
 
 async def _hand_over(connection: AsyncConnection, claim: ClaimView, code: CodeView, *, document: str, now: datetime) -> None:

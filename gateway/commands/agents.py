@@ -152,7 +152,7 @@ def agent_settle(
 
 @app.command("disable")
 def agent_disable(name: Name, by: By, reason: Reason, config: Config = None, data: Data = None) -> None:
-    """Let an agent claim nothing more. His sign-ins end at once; what he has claimed stays ours to release."""
+    """Let an agent claim nothing more. His sign-ins end at once; his claims are ours to confirm or release."""
     from gateway.agents.accounts import disable_agent
 
     async def act(connection: AsyncConnection, gateway: Gateway) -> None:
@@ -181,6 +181,26 @@ def claims(
         typer.echo(json.dumps(facts, default=str) if as_json else "  ".join(str(each) for each in facts.values()))
 
 
+@app.command("confirm")
+def confirm(
+    claim_id: Annotated[str, typer.Argument(metavar="CLAIM", help="The claim's id (wdr_…).")],
+    document: Annotated[str, typer.Option("--document", help="Kind and number of what the recipient showed; it is kept.")],
+    by: By,
+    reason: Annotated[str, typer.Option("--reason", help="How we know that the cash was given, in a sentence; it is kept.")],
+    config: Config = None,
+    data: Data = None,
+) -> None:
+    """Confirm a claim for an agent who gave the cash and can't say so himself."""
+    from gateway.agents.confirm import confirm_for_agent
+
+    async def act(connection: AsyncConnection, gateway: Gateway) -> None:
+        values: dict[str, Any] = {"operator": by, "reason": reason, "now": gateway.clock()}
+        await confirm_for_agent(connection, claim_id=claim_id, document=document, **values)
+
+    in_transaction(config, data, act)
+    typer.echo(f"{claim_id} is confirmed.", err=True)
+
+
 @app.command("release")
 def release(
     subject: Annotated[str, typer.Argument(metavar="CLAIM", help="A claim (wdr_…), or a locked code (cod_…).")],
@@ -189,7 +209,7 @@ def release(
     config: Config = None,
     data: Data = None,
 ) -> None:
-    """Let a code wait again: its agent gave no cash, or it is locked. Ask the agent first; the recipient may have the cash."""
+    """Let a code wait again: its agent gave no cash, or it is locked. Ask him first; the recipient may have the cash."""
     from gateway.agents.confirm import release as release_claim
     from gateway.agents.confirm import unlock
 

@@ -102,7 +102,8 @@ WITH due AS MATERIALIZED (
 SELECT t.*, EXISTS (
     SELECT FROM resolutions AS p WHERE p.attempt_id = t.id AND p.outcome IS NULL AND p.verdict IN ('failed', 'returned')
 ) AS doubted,
-    s.decimals, q.country, COALESCE(w.method, q.method) AS method, r.name, COALESCE(w.account, r.account) AS account
+    s.decimals, q.country, COALESCE(w.method, q.method) AS method, r.name, COALESCE(w.account, r.account) AS account,
+    CASE WHEN w.rank IS NULL THEN r.institution ELSE w.institution END AS institution
 FROM taken AS t
 JOIN assets AS s ON s.code = t.deliver_asset
 JOIN orders AS o ON o.id = t.order_id
@@ -343,7 +344,13 @@ def _due(row: Row[tuple[object, ...]]) -> Due:
         instruction=Instruction(
             attempt_id=row.id,
             deliver=Money(int(row.deliver_units), Asset(row.deliver_asset, row.decimals)),
-            to=Destination(country=row.country, method=Method(row.method), account=row.account, holder=row.name),
+            to=Destination(
+                country=row.country,
+                method=Method(row.method),
+                account=row.account,
+                holder=row.name,
+                institution=row.institution,
+            ),
         ),
         provider_ref=row.provider_ref,
         sent_at=row.created_at,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 import httpx
@@ -25,6 +27,12 @@ class Answer(NamedTuple):
     body: bytes
 
 
+@cache
+def _trust() -> ssl.SSLContext:
+    """Whom TLS believes: read once, because it takes longer than a whole payment."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 class NoAnswer(OfframpError):
     """The request may have arrived, and no whole answer came back."""
 
@@ -37,7 +45,7 @@ class RailHttp:
         self._base_url = base_url
         self._provider = provider
         # Money goes the configured way: proxies from the environment have no say.
-        self._http = httpx.AsyncClient(timeout=answer_within_s, trust_env=False, limits=CONNECTIONS)
+        self._http = httpx.AsyncClient(timeout=answer_within_s, trust_env=False, limits=CONNECTIONS, verify=_trust())
 
     async def close(self) -> None:
         """Close the connections."""

@@ -119,6 +119,25 @@ def test_a_claim_is_listed_and_released_by_a_person(lastmile, database_url):
     assert asyncio.run(after()) == ("released", "active")
 
 
+def test_a_person_confirms_for_an_agent_who_cant(lastmile, database_url):
+    async def stock():
+        async with on(database_url) as engine:
+            house = House(engine)
+            await house.stock()
+            _, digits = await house.code()
+            return (await house.claim(await house.agent(), digits)).id
+
+    claimed = asyncio.run(stock())
+    with pytest.raises(Refusal, match="document"):
+        lastmile("agents", "confirm", claimed, "--document", " ", *BY)
+    for _ in range(2):
+        lastmile("agents", "confirm", claimed, "--document", "passport A1234567", *BY)
+    assert json.loads(lastmile("agents", "claims", "--all", "--json"))["state"] == "confirmed"
+    assert "owed 1000.00 KES" in lastmile("agents", "list")
+    with pytest.raises(Refusal, match="it is confirmed"):
+        lastmile("agents", "release", claimed, *BY)
+
+
 def test_fills_are_set_up_listed_and_closed_by_command(lastmile, database_url):
     first = json.loads(lastmile("fills", "clients", "add", "own gateway", "--json"))
     second = json.loads(lastmile("fills", "clients", "rotate", "own gateway", "--json"))

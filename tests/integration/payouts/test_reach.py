@@ -13,10 +13,11 @@ from gateway.money import Money
 from gateway.offramp import Instruction, Outcome, Pickup, Report
 from gateway.orders.funding import book_deposits
 from gateway.payouts.dispatch import dispatch
+from gateway.payouts.poll import poll
 from gateway.payouts.queries import order_view
 from gateway.payouts.rails import Rails
 from gateway.payouts.record import News, record
-from tests.factories import KES, NOW, PENDING, FakeRail, make_deposit, make_orders, paid
+from tests.factories import KES, NOW, PENDING, UNKNOWN, FakeRail, make_deposit, make_orders, paid
 
 DELIVER = Money(124_900, KES)
 CODE = "8472 1905 3362"
@@ -88,3 +89,16 @@ async def test_a_renewed_code_replaces_the_old_one(engine: AsyncEngine) -> None:
     assert view is not None
     assert view.pickup is not None
     assert view.pickup.code == "2"
+
+
+async def test_the_same_instruction_sent_again_names_the_same_institution(engine: AsyncEngine) -> None:
+    rail = Seen(answers=[UNKNOWN, PENDING], statuses=[UNKNOWN] * 3)
+    await _funded(engine, "mtn")
+    rails, now = Rails({"fake": rail}), NOW
+    await dispatch(engine, rails=rails, clock=lambda: NOW)
+    while len(rail.sent) == 1:
+        now += timedelta(minutes=10)
+        assert now < NOW + timedelta(hours=12)
+        await poll(engine, rails=rails, clock=lambda at=now: at)
+    assert [instruction.to.institution for instruction in rail.sent] == ["mtn", "mtn"]
+    assert rail.sent[0] == rail.sent[1]
