@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from gateway.commands import (
+    adapter,
     agents,
     chain,
     deposits,
@@ -22,6 +23,7 @@ from gateway.commands import (
     operator,
     payouts,
     rails,
+    rails_table,
     reconcile,
     refunds,
     simulate,
@@ -43,6 +45,7 @@ demo = typer.Typer(invoke_without_command=True)
 app.add_typer(partner, name="partner")
 app.add_typer(demo, name="demo")
 for name, group in (
+    ("adapter", adapter.app),
     ("agents", agents.app),
     ("chain", chain.app),
     ("deposits", deposits.app),
@@ -56,6 +59,7 @@ for name, group in (
     ("tokens", tokens.app),
 ):
     app.add_typer(group, name=name)
+rails.app.add_typer(rails_table.app)
 for single in (reconcile.app, simulate.app, stuck.app):
     app.add_typer(single)
 

@@ -7,6 +7,7 @@ moment. "deliver" sends nothing: it asks until the cash was taken or the coins a
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Mapping
 from datetime import timedelta
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 from adapters.sep24 import verdict, wire
 from adapters.sep24.client import OK, Anchor, Horizon, NotAsked
 from adapters.sep24.settings import Sep24Settings
-from adapters.sep24.stellar import Order, is_signed_by, signed_payment
+from adapters.sep24.stellar import Order, Signed, is_signed_by, signed_payment
 from gateway.legs import Leg, LegPlan, LegReport
 from gateway.money import Money
 from gateway.offramp import (
@@ -50,6 +51,8 @@ FRESH = timedelta(seconds=120)
 CALLS_MOST = 6
 """So many calls one leg takes at most, with signing in."""
 NOT_FOUND = 404
+LEDGER_S = 6
+"""How long until the next ledger is closed, in seconds."""
 T = TypeVar("T")
 
 
@@ -64,6 +67,7 @@ class Sep24:
         self._http = RailHttp(base_url="", answer_within_s=settings.answer_within_s, provider="the anchor or Stellar")
         self._anchor = Anchor(settings=settings, http=self._http, clock=context.clock)
         self._horizon = Horizon(settings=settings, http=self._http)
+        self._paying = asyncio.Lock()
         self._capabilities = Capabilities(
             name=context.name,
             corridors=tuple(place.corridor() for place in settings.places),
@@ -199,7 +203,9 @@ class Sep24:
         """The page for the person, told where to call us. Fetched by ourselves only if the anchor needs nobody there."""
         if url is None or urlsplit(url).scheme not in {"https", urlsplit(self._settings.base_url).scheme}:
             return None
-        page = wire.with_callback(url, self._address(leg.payment.attempt_id, _label(id_)))
+        page = wire.page_url(wire.with_callback(url, self._address(leg.payment.attempt_id, _label(id_))))
+        if page is None:
+            return None
         if self._settings.opens_page:
             await self._anchor.open_page(page)
         return page
@@ -215,7 +221,7 @@ class Sep24:
         shown = [wire.Transaction.of(each) for each in listed if isinstance(each, dict)]
         ours = [each for each in shown if each is not None and each.text("quote_id") == quote_id]
         if ours:
-            return verdict.of_opened(ours[0].id, now=self._clock(), page=ours[0].text("more_info_url"))
+            return verdict.of_opened(ours[0].id, now=self._clock(), page=wire.page_url(ours[0].text("more_info_url")))
         if self._clock() >= expires_at:
             return verdict.failed("never opened, and its quote ran out", Fault.TRANSIENT)
         return verdict.unknown("no transaction has our quote")
@@ -234,6 +240,11 @@ class Sep24:
         found = await _before(self._horizon.find(order))
         if found is not None:
             return verdict.of_payment(found, is_right=self._horizon.is_right(found, order))
+        async with self._paying:
+            return await self._send(order)
+
+    async def _send(self, order: Order) -> LegReport:
+        """One transaction. Others of this process wait: the next sequence number is known when this one is applied."""
         sequence, held = await _before(self._horizon.account())
         if held < order.amount:
             raise NotSent("our account on Stellar holds too little", fault=Fault.FLOAT)
@@ -245,21 +256,19 @@ class Sep24:
         except NoAnswer as error:
             return verdict.unknown(str(error), provider_ref=signed.hash)
         means, report = verdict.of_submission(answer, signed.hash)
-        return await self._used(order, signed.sequence, report) if means.kind is Kind.DUPLICATE else report
+        return await self._used(signed, report) if means.kind is Kind.DUPLICATE else report
 
-    async def _used(self, order: Order, sequence: int, report: LegReport) -> LegReport:
-        """Our sequence number is used: by this payment, or provably by another, and then this one can never be applied."""
-        try:
-            # In this order: a ledger that has used the number has all that was applied under it.
-            now_at, _ = await self._horizon.account()
-            found = await self._horizon.find(order)
-        except OfframpError:
-            return report
-        if found is not None:
-            return verdict.of_payment(found, is_right=self._horizon.is_right(found, order))
-        if now_at >= sequence:
-            raise verdict.not_applied(f"another transaction of our account came first: {report.reason}")
-        return report
+    async def _used(self, signed: Signed, report: LegReport) -> LegReport:
+        """Our sequence number is used already: see by whom, now and when the next ledger is closed. Raises `NotSent`."""
+        for pause_s in (0, LEDGER_S):
+            await asyncio.sleep(pause_s)
+            try:
+                used_by = await self._horizon.used_by(signed.sequence)
+            except OfframpError:
+                return report
+            if used_by is not None:
+                break
+        return verdict.of_used(used_by, signed.hash, otherwise=report)
 
     async def _find_paid(self, leg: Leg) -> LegReport:
         """Our payment by its memo. Not found is final only when a ledger was closed after the transaction's end."""

@@ -34,7 +34,10 @@ TOKEN_LIFE_S = 300
 CUSTOMERS_MOST = 500
 """So many tokens are kept, one per recipient."""
 PAGE, PAGES_MOST = 200, 25
-"""How far back a payment is looked for on our account."""
+LOOK_BACK = timedelta(hours=1)
+"""How far back a payment is looked for on our account: so many pages, and so long before its order was opened."""
+SKEW = timedelta(seconds=60)
+"""How far the network's clock may be behind ours."""
 JSON = {"content-type": "application/json", "accept": "application/json"}
 
 
@@ -206,11 +209,20 @@ class Horizon:
             if found is not None or len(records) < PAGE:
                 return found
             last, cursor = wire.moment(records[-1].get("created_at")), text_of(records[-1].get("paging_token")) or ""
-            if last is not None and last < order.opened_at - TOML_LIFE:
+            if last is not None and last < order.opened_at - LOOK_BACK:
                 return None
             if not cursor.replace("-", "").isdigit():
                 break
         raise NotAsked("our account's payments can't be read back far enough")
+
+    async def used_by(self, sequence: int) -> Mapping[str, Any] | None:
+        """Our account's transaction with this sequence number, applied or failed; None if none of the last is it.
+
+        Raises `OfframpError`.
+        """
+        path = f"/accounts/{self._ours}/transactions?order=desc&limit={PAGE}&include_failed=true"
+        records = _records(await self._asked(path))
+        return next((each for each in records if text_of(each.get("source_account_sequence")) == str(sequence)), None)
 
     async def submit(self, envelope: str) -> Answer:
         """Submit a transaction, once. Raises `NotSent` or `NoAnswer`."""
@@ -219,18 +231,21 @@ class Horizon:
         )
 
     def is_right(self, record: Mapping[str, Any], order: Order) -> bool:
-        """Whether a payment moved exactly what was ordered."""
-        return self._is_coin(record) and money_of(record.get("amount"), order.amount.asset) == order.amount
+        """Whether a payment moved exactly what was ordered, and after it was: an anchor may use a memo again."""
+        amount, at = money_of(record.get("amount"), order.amount.asset), wire.moment(record.get("created_at"))
+        return self._is_coin(record) and amount == order.amount and at is not None and at >= order.opened_at - SKEW
 
     def _is_coin(self, fields: Mapping[str, Any]) -> bool:
         named = (fields.get("asset_code"), fields.get("asset_issuer"))
         return named == (self._settings.asset_code, self._settings.asset_issuer)
 
     def _pays(self, record: Mapping[str, Any], order: Order) -> bool:
-        moved = (record.get("type"), record.get("from"), record.get("to"), record.get("transaction_successful"))
+        if (record.get("type"), record.get("from"), record.get("to")) != ("payment", self._ours, order.account):
+            return False
         within = inner(record, "transaction")
-        memo = (within.get("memo_type"), text_of(within.get("memo")))
-        return moved == ("payment", self._ours, order.account, True) and memo == (order.memo_type, order.memo)
+        if "memo_type" not in within:
+            raise NotAsked("Horizon shows our payments without their memos")
+        return (within["memo_type"], text_of(within.get("memo"))) == (order.memo_type, order.memo)
 
     async def _asked(self, path: str) -> dict[str, Any]:
         try:

@@ -75,6 +75,7 @@ class Contract(OfframpContract):
             rf'"first_name":"{first}","last_name":"{last}","mobile_number":"{re.escape(to.account)}"}}'
         )
         on_account = f"/horizon/accounts/{ours}"
+        used = re.escape(f"{on_account}/transactions?order=desc&limit=200&include_failed=true")
         payments = re.escape(f"{on_account}/payments?join=transactions&order=desc&limit=200")
         form = {**plain, "content-type": "application/x-www-form-urlencoded"}
         page = rf"/page/{UUID}\?token=[\w-]+&on_change_callback=http%3A%2F%2F127\.0\.0\.1%3A[0-9]+%2F[\w%.-]+"
@@ -84,7 +85,6 @@ class Contract(OfframpContract):
             r"/sep24/transactions\?asset_code=USDC&kind=withdrawal&limit=100",
         )
         answer = r'\{"transaction":"[A-Za-z0-9+/=]+"\}'
-        pay = {"method": "POST", "target": "/horizon/transactions", "headers": form, "body": r"tx=[A-Za-z0-9%]+"}
         opening = "/sep24/transactions/withdraw/interactive"
         return (
             Expected(name="toml", method="GET", target=r"/\.well-known/stellar\.toml", headers={"accept": "text/plain"}),
@@ -97,8 +97,16 @@ class Contract(OfframpContract):
             Expected(name="find order", method="GET", target=all_, headers=plain | bearer),
             Expected(name="account", method="GET", target=on_account, headers=plain),
             Expected(name="find payment", method="GET", target=payments, headers=plain),
+            Expected(name="sequence", method="GET", target=used, headers=plain),
             Expected(name="ledger", method="GET", target=r"/horizon/ledgers\?order=desc&limit=1", headers=plain),
-            Expected(name="pay", moves_money=True, **pay),
+            Expected(
+                name="pay",
+                method="POST",
+                target="/horizon/transactions",
+                headers=form,
+                body=r"tx=[A-Za-z0-9%]+",
+                moves_money=True,
+            ),
         )
 
     def check_payment_request(

@@ -58,8 +58,8 @@ def answer_challenge(xdr: str, *, settings: Sep24Settings, home_domain: str, web
 
 
 def memo_of(kind: str, text: str) -> Memo | None:
-    """The memo of a transaction; None for what is none."""
-    if kind == "id" and text.isascii() and text.isdigit() and int(text) <= ID_MOST:
+    """The memo of a transaction; None for what is none, and for what Horizon would show in other letters."""
+    if kind == "id" and text.isascii() and text.isdigit() and int(text) <= ID_MOST and str(int(text)) == text:
         return IdMemo(int(text))
     if kind == "text" and 0 < len(text.encode()) <= TEXT_MOST:
         return TextMemo(text)
@@ -68,7 +68,7 @@ def memo_of(kind: str, text: str) -> Memo | None:
             raw = base64.b64decode(text, validate=True)
         except ValueError:
             return None
-        return HashMemo(raw) if len(raw) == HASH_LENGTH else None
+        return HashMemo(raw) if len(raw) == HASH_LENGTH and base64.b64encode(raw).decode() == text else None
     return None
 
 

@@ -104,7 +104,7 @@ def quoted(leg: Leg, coin: Asset) -> tuple[str, Money, datetime]:
 
 def of_opened(id_: str, *, now: datetime, page: str | None = None) -> LegReport:
     """The anchor has the order. Nothing is paid yet."""
-    evidence = {"id": id_} | ({PAGE: page} if page and len(page) <= wire.URL_MOST and page.isprintable() else {})
+    evidence = {"id": id_} | ({PAGE: page} if page else {})
     facts = {"opened_at": now.isoformat()}
     return LegReport(outcome=Outcome.PAID, provider_ref=id_, reason="opened", facts=facts, evidence=evidence)
 
@@ -218,9 +218,22 @@ def is_void(order: Order, *, closed_at: datetime) -> bool:
     return closed_at.timestamp() > order.pay_by + MARGIN.total_seconds()
 
 
-def not_applied(reason: str) -> NotSent:
-    """Proven: our sequence number is used, and not by us."""
-    return NotSent(clean(reason))
+def of_used(record: Mapping[str, Any] | None, tx_hash: str, *, otherwise: LegReport) -> LegReport:
+    """Who has used our sequence number: this payment, or provably another transaction. Raises `NotSent` for the latter.
+
+    One record of one ledger proves it, however far a server behind a balancer may be behind the others.
+    """
+    used_by = None if record is None else text_of(record.get("hash"))
+    if record is None or used_by is None:
+        return otherwise
+    if used_by != tx_hash:
+        raise NotSent("another transaction of our account came first: this one can never be applied")
+    evidence = chosen(record, ("hash", "ledger", "created_at", "successful"))
+    if record.get("successful") is True:
+        return LegReport(outcome=Outcome.PAID, provider_ref=tx_hash, reason="paid on Stellar", evidence=evidence)
+    if record.get("successful") is False:
+        return failed("the transaction failed on Stellar", Fault.TRANSIENT, evidence=evidence)
+    return otherwise
 
 
 # -- the cash ------------------------------------------------------------------------------------------------------------
@@ -239,7 +252,7 @@ def of_cash(transaction: wire.Transaction, leg: Leg, *, settings: Sep24Settings)
 
 
 def _available(transaction: wire.Transaction, leg: Leg, means: Meaning) -> LegReport:
-    number, page = transaction.text("external_transaction_id"), transaction.text("more_info_url")
+    number, page = wire.pickup_number(transaction), wire.page_url(transaction.text("more_info_url"))
     expires_at = transaction.when("user_action_required_by")
     return LegReport(
         outcome=Outcome.AVAILABLE,
@@ -253,9 +266,9 @@ def _available(transaction: wire.Transaction, leg: Leg, means: Meaning) -> LegRe
 def _taken(transaction: wire.Transaction, leg: Leg, means: Meaning, *, settings: Sep24Settings) -> LegReport:
     deliver = leg.payment.deliver
     evidence = _evidence(transaction, leg)
-    named = transaction.text("amount_out_asset") in (None, wire.currency_name(deliver.asset))
-    got = transaction.amount("amount_out", deliver.asset) if named else None
-    if got is None:
+    named, got = transaction.fields.get("amount_out_asset"), transaction.amount("amount_out", deliver.asset)
+    # Without a name an amount may be one of coins, unless it is just what was quoted.
+    if got is None or not (named == wire.currency_name(deliver.asset) or (named is None and got == deliver)):
         return LegReport(outcome=Outcome.UNKNOWN, reason="completed, it says, but not how much", evidence=evidence)
     gave = order_of(leg, settings.coin).amount
     fees = inner(transaction.fields, "fee_details")
@@ -263,7 +276,7 @@ def _taken(transaction: wire.Transaction, leg: Leg, means: Meaning, *, settings:
     return LegReport(
         outcome=Outcome.PAID,
         provider_ref=transaction.id,
-        receipt=transaction.text("external_transaction_id"),
+        receipt=wire.pickup_number(transaction),
         gave=gave,
         got=got,
         fee=fee if fee is not None and fee <= gave else None,
@@ -279,7 +292,7 @@ def _refunded(transaction: wire.Transaction, leg: Leg, means: Meaning, *, settin
     if back != gave:
         return LegReport(outcome=Outcome.UNKNOWN, reason="refunded, it says, but it doesn't add up", evidence=evidence)
     # With a pick-up number it was there, and nobody came for it; without one the anchor couldn't pay it.
-    fault = Fault.RECIPIENT if transaction.text("external_transaction_id") else means.fault
+    fault = Fault.RECIPIENT if wire.pickup_number(transaction) else means.fault
     told = inner(transaction.fields, "refunds")
     facts = {key: str(told.get(key, "0"))[:100] for key in ("amount_refunded", "amount_fee")}
     return LegReport(
@@ -304,7 +317,7 @@ def _evidence(transaction: wire.Transaction, leg: Leg, *, with_page: bool = Fals
     opened = leg.done["open"].evidence.get(PAGE) if "open" in leg.done else None
     if transaction.status == "incomplete" and opened:
         evidence[PAGE] = opened
-    more = transaction.text("more_info_url")
-    if with_page and more and more.isprintable():
-        evidence["more_info_url"] = more[: wire.URL_MOST]
+    more = wire.page_url(transaction.text("more_info_url"))
+    if with_page and more:
+        evidence["more_info_url"] = more
     return evidence

@@ -19,6 +19,8 @@ QUOTE, OPEN, ONE, ALL = "/quote", "/transactions/withdraw/interactive", "/transa
 LISTED_MOST = 100
 _ID = re.compile(r"[A-Za-z0-9._~-]{1,100}")
 _SIGNATURE = re.compile(r"t=([0-9]{1,12}), ?s=([A-Za-z0-9+/]{86}==)")
+_URL = re.compile(r"https?://[!-~]+")
+_NUMBER = re.compile(r"[A-Za-z0-9-]{1,100}")
 URL_MOST = 4_000
 """As much as evidence can hold of one value."""
 
@@ -121,6 +123,18 @@ def refund_memo(attempt_id: str) -> str:
 def currency_name(asset: Asset) -> str:
     """A currency as SEP-38 names it."""
     return f"iso4217:{asset.code}"
+
+
+def page_url(text: str | None) -> str | None:
+    """The address of a page of the anchor's, fit to be shown to people; None for anything else."""
+    good = text is not None and len(text) <= URL_MOST and _URL.fullmatch(text) is not None
+    return text if good else None
+
+
+def pickup_number(transaction: Transaction) -> str | None:
+    """What the recipient says at the counter; None if it isn't told."""
+    number = transaction.text("external_transaction_id")
+    return number if number and _NUMBER.fullmatch(number) else None
 
 
 def with_callback(url: str, address: str) -> str:

@@ -172,7 +172,5 @@ def _attempt(one: AttemptFile) -> dict[str, Any]:
             for resolution in one.resolutions
         ],
         "files": [kept._asdict() for kept in one.files],
-        "legs": [
-            asdict(leg) | {"gave": leg.gave and str(leg.gave), "got": leg.got and str(leg.got)} for leg in one.legs
-        ],
+        "legs": [asdict(leg) | {"gave": leg.gave and str(leg.gave), "got": leg.got and str(leg.got)} for leg in one.legs],
     }

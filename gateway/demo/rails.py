@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from http import HTTPStatus
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import httpx
 
 from gateway.clock import system_clock
 from gateway.demo.parts import SETTINGS, replace
+from gateway.devchain.chain import DevChain
 from gateway.offramp import AdapterContext, Corridor
 
 PRICES: Mapping[str, str] = {
@@ -81,6 +83,14 @@ fee = "0"
 min = "{least.decimal()}"
 max = "{most.decimal()}"
 """
+
+
+def show_chain(simulator: str, *, chain: DevChain) -> None:
+    """Tell a simulator whose rail is paid on chain which chain that is; others know no such address."""
+    body = {"rpc": chain.rpc_url, "chain_id": chain.chain_id, "token": chain.usdc}
+    answer = httpx.put(f"{simulator}/_sim/chain", json=body, timeout=10)
+    if answer.status_code != HTTPStatus.NOT_FOUND:
+        answer.raise_for_status()
 
 
 def enter_webhooks(folder: Path, *, at: Callable[[str], str]) -> None:

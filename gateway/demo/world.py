@@ -23,7 +23,7 @@ from gateway.db.embedded import start as start_postgres
 from gateway.demo.children import Child
 from gateway.demo.keys import GAS, REFUNDS, keystore
 from gateway.demo.parts import HOST, RATES, SETTINGS, SIMULATORS, STATES, Progress, replace
-from gateway.demo.rails import PRICES, corridors_of, enter_webhooks, in_files
+from gateway.demo.rails import PRICES, corridors_of, enter_webhooks, in_files, show_chain
 from gateway.devchain.chain import DevChain
 from gateway.devchain.chain import start as start_chain
 
@@ -76,8 +76,11 @@ def start_world(
         if rail not in adapters:
             progress(f"simulators: waiting for {rail}")
             children[SIMULATORS].wait_until(partial(_answers, _at(ports, rail, "/_sim/settings")), within_s=START_WITHIN_S)
+            show_chain(_at(ports, rail), chain=chain)
             adapters[rail] = httpx.get(_at(ports, rail, "/_sim/settings"), timeout=10).raise_for_status().json()
-        adapters[rail]["base_url"] = _at(ports, rail)
+        adapters[rail]["base_url"] = _at(ports, rail, urlsplit(adapters[rail]["base_url"]).path.rstrip("/"))
+        if "refund_address" in adapters[rail]:
+            adapters[rail]["refund_address"] = chain.treasury
     replace(folder / ADAPTERS, json.dumps(adapters))
     _write_settings(folder, adapters, ports=ports, postgres=postgres, chain=chain)
     progress("simulators: waiting for the rails and the rate source")
@@ -90,6 +93,8 @@ def start_world(
     url = _at(ports, "gateway")
     gateway.wait_until(lambda: _answers(f"{url}/readyz"), within_s=START_WITHIN_S)
     if list(rails) != ["mpesa"]:
+        for rail in rails:
+            show_chain(_at(ports, rail), chain=chain)
         progress("simulators: entering the addresses for their callbacks")
         enter_webhooks(folder, at=partial(_at, ports))
     world = World(folder=folder, url=url, postgres=postgres, chain=chain, gateway=gateway, rails=tuple(rails))
@@ -192,6 +197,9 @@ cost_most_bps = 2500
 every_s = 30
 
 [chains.refunds]
+{refund_key}
+
+[chains.legs]
 {refund_key}
 
 [[chains.tokens]]

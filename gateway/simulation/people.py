@@ -33,9 +33,7 @@ async def resolve(engine: AsyncEngine, *, rail: SimRail, attempt_id: str, now: d
             connection, attempt_id=attempt_id, evidence=evidence, rules=rules, operator=FIRST, reason=REASON, now=now
         )
     async with transaction(engine) as connection:
-        await approve(
-            connection, resolution_id=made.resolution_id, operator=SECOND, reason=REASON, rules=rules, now=now
-        )
+        await approve(connection, resolution_id=made.resolution_id, operator=SECOND, reason=REASON, rules=rules, now=now)
 
 
 def _evidence(payment: Payment | None, *, now: datetime) -> Evidence:

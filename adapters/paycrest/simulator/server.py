@@ -89,6 +89,7 @@ class Aggregator(Course):
         self.app.get("/v2/rates/{network}/{token}/{amount}/{fiat}")(directory.rates)
         self.app.get(f"{CONTROL}/orders")(self.all_orders)
         self.app.post(f"{CONTROL}/deposits")(self.deposit)
+        self.app.put(f"{CONTROL}/chain", status_code=204)(self.watch)
         self.app.post(f"{CONTROL}/orders/{{name}}/expire")(self.expire)
 
     def settings(self, base_url: str) -> dict[str, Any]:
@@ -101,6 +102,10 @@ class Aggregator(Course):
             "token_contract": self.watched.token,
             "countries": ["NG", "KE", "UG"],
         }
+
+    async def watch(self, chain: Watched) -> None:
+        """PUT /_sim/chain: the chain and the token with which orders are funded from now on."""
+        self.watched = chain
 
     # -- orders ----------------------------------------------------------------------------------------------------------
 

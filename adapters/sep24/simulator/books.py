@@ -5,16 +5,15 @@ from __future__ import annotations
 import secrets
 from datetime import datetime, timedelta
 from fractions import Fraction
-from typing import Any
 from uuid import uuid4
 
 from pydantic import BaseModel
 from stellar_sdk import Keypair
 
 from gateway.money import Asset, Money, Rate
-from gateway.railsim import Desk
+from gateway.railsim import Desk, Script
 
-PASSPHRASE = "Lastmile simulated network ; 2026"
+PASSPHRASE = "Lastmile simulated network ; 2026"  # noqa: S105 - the network's name, known to all
 COIN = Asset("USDC@stellar", 7)
 PLACES = (
     {"country": "KE", "currency": "KES", "least": "100", "most": "100000", "step": "1"},
@@ -89,8 +88,10 @@ class Order(BaseModel):
     memo: str
     number: str
     """What the recipient says at the counter."""
-    script: dict[str, Any]
+    script: Script
     started_at: datetime
+    is_known: bool
+    """Whether all that the page wants of the person was told before."""
     is_complete: bool = False
     """Whether the page has all it wants of the person."""
     is_expired: bool = False

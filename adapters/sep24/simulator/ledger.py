@@ -57,7 +57,7 @@ class Ledger:
         """The transaction in an envelope, with all that Stellar checks before it applies it. Raises `Refused`."""
         try:
             read = TransactionEnvelope.from_xdr(xdr, PASSPHRASE)
-        except Exception as error:  # noqa: BLE001 - whatever breaks the decoder, it is no envelope
+        except Exception as error:
             raise horizon(400, "transaction_malformed", "Transaction Malformed", envelope_xdr=xdr[:20]) from error
         inside = read.transaction
         if inside.source.account_id != self._ours:
@@ -86,13 +86,13 @@ class Ledger:
             "op_underfunded": self._desk.held(COIN.code) < amount,
         }
         if (wrong := next((code for code, there in problems.items() if there), None)) is not None:
-            self._use_sequence()
+            self._use_sequence(read.hash_hex(), successful=False)
             raise rejected("tx_failed", wrong)
         return Decoded(read, read.hash_hex(), payment, amount)
 
     def apply(self, decoded: Decoded, *, now: datetime) -> None:
         """The coins go to the anchor."""
-        self._use_sequence()
+        self._use_sequence(decoded.hash, successful=True)
         self._desk.hold(self._desk.held(COIN.code) - decoded.amount)
         sides = (self._ours, decoded.payment.destination.account_id)
         self._record(sides, decoded.amount, decoded.memo, decoded.hash, now=now)
@@ -107,8 +107,14 @@ class Ledger:
         found = self._desk.shelf.all("moved")[::-1]
         return [each for each in found if cursor is None or int(each["paging_token"]) < int(cursor)][:limit]
 
-    def _use_sequence(self) -> None:
-        self._desk.shelf.put(("ledger", "sequence", {"number": str(self.sequence + 1)}))
+    def transactions(self) -> list[dict[str, Any]]:
+        """GET /accounts/{id}/transactions?order=desc&include_failed=true, of ours."""
+        return self._desk.shelf.all("applied")[::-1]
+
+    def _use_sequence(self, tx_hash: str, *, successful: bool) -> None:
+        number = str(self.sequence + 1)
+        record = {"hash": tx_hash, "successful": successful, "source_account_sequence": number, "ledger": 1}
+        self._desk.shelf.put(("ledger", "sequence", {"number": number}), ("applied", number, record))
 
     def _record(self, sides: tuple[str, str], amount: Money, memo: tuple[str, str], tx_hash: str, *, now: datetime) -> None:
         number = len(self._desk.shelf.all("moved")) + 1

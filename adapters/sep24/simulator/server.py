@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
 import json
 import secrets
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 from uuid import uuid4
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
-from pydantic import BaseModel, ConfigDict
-from stellar_sdk import Keypair
 from stellar_sdk.sep.stellar_web_authentication import (
     build_challenge_transaction,
     read_challenge_transaction,
@@ -30,18 +25,15 @@ from adapters.sep24.simulator.books import (
     FEE,
     PASSPHRASE,
     PLACES,
-    Books,
-    Keys,
     Order,
-    coins_for,
 )
 from adapters.sep24.simulator.checks import AUTHENTICATE, Refused, horizon, refused, rejected
-from adapters.sep24.simulator.ledger import Decoded, Ledger
+from adapters.sep24.simulator.counter import Counter
+from adapters.sep24.simulator.ledger import Decoded
 from adapters.sep24.simulator.tokens import Tokens
 from gateway.money import Money
 from gateway.railkit.documents import Unreadable, document, money_of, text_of
-from gateway.railsim import Codes, Course, Delivery, Desk, Options, Payment, RailApp, Scenario, Script, State, start
-from gateway.railsim.server import CONTROL
+from gateway.railsim import Codes, Desk, Options, Payment, RailApp, Scenario, Script
 
 ABSENT: Mapping[Scenario, str] = {
     Scenario.NAME_MISMATCH: "cash goes to whoever we name: there is no account to look up",
@@ -50,18 +42,6 @@ ABSENT: Mapping[Scenario, str] = {
 }
 AT_OPENING = (Scenario.REFUSED, Scenario.RATE_LIMITED, Scenario.TOKEN_EXPIRED)
 """Played when the order is opened; all others when its coins are sent."""
-DAY_OLD_S = 86_400
-
-
-class Claim(BaseModel):
-    """Somebody comes to the counter. Posted to `/_sim/collect`."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    code: str
-    """The pick-up number."""
-    amount: str | None = None
-    """What they say it is; unless it is exactly that, nothing is paid out."""
 
 
 def app(options: Options | None = None) -> RailApp:
@@ -75,15 +55,12 @@ def app(options: Options | None = None) -> RailApp:
     return Anchor(desk).app
 
 
-class Anchor(Course):
+class Anchor(Counter):
     """One anchor and the network it is on. A payment is taken when its coins arrive; its cash waits at the counter."""
 
     def __init__(self, desk: Desk) -> None:
-        self.keys = Keys.of(desk)
-        self.books = Books(desk)
-        self.ledger = Ledger(desk, self.keys)
+        super().__init__(desk)
         self.tokens = Tokens(self.keys.token)
-        super().__init__(desk, title="SEP-24 simulator")
         self.app.add_exception_handler(Refused, _refusal)
         self.app.get("/.well-known/stellar.toml")(self.toml)
         self.app.get("/auth")(self.challenge)
@@ -96,9 +73,9 @@ class Anchor(Course):
         self.app.post("/page/{id}")(self.fill_in)
         self.app.get("/horizon/accounts/{id}")(self.account)
         self.app.get("/horizon/accounts/{id}/payments")(self.payments)
+        self.app.get("/horizon/accounts/{id}/transactions")(self.transactions)
         self.app.get("/horizon/ledgers")(self.ledgers)
         self.app.post("/horizon/transactions")(self.submit)
-        self.app.post(f"{CONTROL}/collect")(self.collect)
 
     def settings(self, base_url: str) -> dict[str, Any]:
         """The adapter's settings."""
@@ -203,7 +180,8 @@ class Anchor(Course):
             quote=quote,
             memo=str(secrets.randbits(62)),
             number=str(10_000_000 + secrets.randbelow(90_000_000)),
-            script=script.model_dump(mode="json") | {"known": all(given.get(key) for key in checks.PERSON)},
+            script=script,
+            is_known=all(given.get(key) for key in checks.PERSON),
             started_at=self.desk.clock(),
             is_expired=Scenario.QUOTE_EXPIRED in script,
         )
@@ -222,18 +200,18 @@ class Anchor(Course):
 
     async def page(self, request: Request, id: str) -> Response:  # noqa: A002 - the word on the wire
         """GET /page/{id}, as a browser does. Who is known by name and number has nothing to fill in there."""
-        order = self._order(id)
-        known = bool(order.script["known"]) or order.is_complete
+        order = self.order(id)
+        known = order.is_known or order.is_complete
         order = order.model_copy(update={"callback": request.query_params.get("on_change_callback"), "is_complete": known})
         self.books.keep(order)
-        await self._tell_of_opening(order)
+        await self.tell_of_opening(order)
         return PlainTextResponse("You may close this page." if known else "Who are you?")
 
     async def fill_in(self, id: str) -> Response:  # noqa: A002
         """POST /page/{id}: the person has filled it in."""
-        order = self._order(id).model_copy(update={"is_complete": True})
+        order = self.order(id).model_copy(update={"is_complete": True})
         self.books.keep(order)
-        await self._tell_of_opening(order)
+        await self.tell_of_opening(order)
         return PlainTextResponse("You may close this page.")
 
     async def one(self, request: Request, id: str) -> Response:  # noqa: A002
@@ -247,68 +225,13 @@ class Anchor(Course):
             raise refused("transaction not found", status=404)
         if payment is not None and self.question_fails(payment):
             raise refused("refused by script", status=int(payment.script.code or 500))
-        return JSONResponse({"transaction": self._shown(self._order(id), at=request)})
+        return JSONResponse({"transaction": self.shown(self.order(id), at=request)})
 
     async def all(self, request: Request, asset_code: str) -> Response:
         """GET /sep24/transactions, of the token's customer."""
         subject = self._subject(request)
         listed = self.books.of(subject) if asset_code == "USDC" else []
-        return JSONResponse({"transactions": [self._shown(each, at=request) for each in listed]})
-
-    def _order(self, id_: str) -> Order:
-        order = self.books.find(id_)
-        if order is None:
-            raise refused("transaction not found", status=404)
-        return order
-
-    def _shown(self, order: Order, *, at: Request | None = None) -> dict[str, Any]:
-        payment = self.desk.find(order.reference)
-        status = self._word(order, payment)
-        deliver = Money.parse(order.quote.buy, CURRENCIES[order.quote.currency])
-        out = deliver if payment is None else self.desk.amount_of(payment)
-        now = self.desk.clock()
-        shown: dict[str, Any] = {
-            "id": order.id,
-            "kind": "withdrawal",
-            "status": status,
-            "amount_in": order.quote.sell,
-            "amount_in_asset": self.keys.coin,
-            "amount_out": out.decimal(),
-            "amount_out_asset": f"iso4217:{order.quote.currency}",
-            "fee_details": {"total": FEE.decimal(), "asset": self.keys.coin},
-            "quote_id": order.quote.id,
-            "started_at": order.started_at.isoformat(),
-            "updated_at": (payment.final_at or payment.at if payment else order.started_at).isoformat(),
-            "more_info_url": f"{at.base_url if at else 'http://anchor.invalid/'}page/{order.id}",
-            "from": self.keys.public("ours"),
-            "to": None,
-        }
-        if status == "pending_user_transfer_start":
-            shown["withdraw_anchor_account"] = self.keys.public("anchor")
-            shown |= {"withdraw_memo": order.memo, "withdraw_memo_type": "id"}
-            shown["user_action_required_by"] = order.quote.expires_at.isoformat()
-        if order.transaction is not None:
-            shown["stellar_transaction_id"] = order.transaction
-        if payment is not None and "available" in payment.rail:
-            shown["external_transaction_id"] = order.number
-        if status == "completed":
-            shown["completed_at"] = now.isoformat()
-        if status == "refunded":
-            back = {"id": order.transaction, "id_type": "stellar", "amount": order.quote.sell, "fee": "0"}
-            shown["refunds"] = {"amount_refunded": order.quote.sell, "amount_fee": "0", "payments": [back]}
-        return shown
-
-    def _word(self, order: Order, payment: Payment | None) -> str:
-        """The status, as SEP-24 has it."""
-        if payment is None:
-            if order.is_expired or self.desk.clock() >= order.quote.expires_at:
-                return "expired"
-            return "pending_user_transfer_start" if order.is_complete else "incomplete"
-        if Scenario.UNLISTED_STATUS in payment.script:
-            return payment.script.status
-        if payment.status is State.PENDING:
-            return "pending_user_transfer_complete" if "available" in payment.rail else "pending_anchor"
-        return "completed" if payment.status is State.PAID else "refunded"
+        return JSONResponse({"transactions": [self.shown(each, at=request) for each in listed]})
 
     # -- Horizon ---------------------------------------------------------------------------------------------------------
 
@@ -321,6 +244,11 @@ class Anchor(Course):
     async def payments(self, id: str, limit: int, cursor: str | None = None) -> Response:  # noqa: A002
         """GET /horizon/accounts/{id}/payments."""
         records = self.ledger.payments(cursor=cursor, limit=limit) if id == self.keys.public("ours") else []
+        return JSONResponse({"_embedded": {"records": records}})
+
+    async def transactions(self, id: str, limit: int) -> Response:  # noqa: A002
+        """GET /horizon/accounts/{id}/transactions."""
+        records = self.ledger.transactions()[:limit] if id == self.keys.public("ours") else []
         return JSONResponse({"_embedded": {"records": records}})
 
     async def ledgers(self) -> Response:
@@ -338,7 +266,7 @@ class Anchor(Course):
         if order is None or decoded.memo[0] != "id" or order.transaction is not None:
             self.ledger.apply(decoded, now=self.desk.clock())  # nobody's: a matter for people
             return self._submitted(decoded)
-        script = Script.model_validate({key: value for key, value in order.script.items() if key != "known"})
+        script = order.script
         if Scenario.ERROR_BEFORE_ACCEPT in script:
             raise horizon(503, "server_over_capacity", "Server Over Capacity")
         if Scenario.CUT_BEFORE_ACCEPT not in script:
@@ -365,128 +293,6 @@ class Anchor(Course):
         return JSONResponse(
             {"hash": decoded.hash, "successful": True, "ledger": 1, "created_at": self.desk.clock().isoformat()}
         )
-
-    # -- cash ------------------------------------------------------------------------------------------------------------
-
-    async def settle(self, id: str) -> None:  # noqa: A002
-        """Put the cash at the counter, or give the coins back; and tell."""
-        payment = self.desk.find(id)
-        if payment is not None and self._prepared(payment):
-            await self.call_back(self.desk.find(id) or payment)
-            await self._comes_by_itself(id)
-
-    def asked(self, id: str) -> Payment | None:  # noqa: A002
-        """The payment that a question is about; one that waits for questions may become ready by it."""
-        payment = self.desk.find(id)
-        if payment is None:
-            return None
-        self.desk.note_question(payment)
-        if Scenario.PENDING_POLLS in payment.script and self._prepared(payment):
-            start(self.app, self.call_back(self.desk.find(id) or payment))
-        return self.desk.find(id)
-
-    def failure(self, payment: Payment) -> str | None:
-        """Coins that aren't exactly those that were quoted."""
-        return "amount_mismatch" if "mismatch" in payment.rail else None
-
-    def _prepared(self, payment: Payment) -> bool:
-        """Make it ready at the counter, or fail it; whether that is new."""
-        waits = Scenario.PENDING_POLLS in payment.script and payment.asked <= payment.script.polls
-        if payment.status is not State.PENDING or "available" in payment.rail or waits:
-            return False
-        if Scenario.PENDING_FOREVER in payment.script:
-            return False
-        poor = self.desk.held(payment.currency) < self.desk.amount_of(payment)
-        if poor or {Scenario.FAILED, Scenario.LOW_FLOAT} & set(payment.script.scenarios) or self.failure(payment):
-            if self.desk.settle(payment, failure=self.failure(payment)):
-                self._give_back(payment)
-            return True
-        payment.rail["available"] = "yes"
-        self._keep(payment)
-        return True
-
-    def _give_back(self, payment: Payment) -> None:
-        order = self.books.find(payment.id)
-        if order is not None and not order.refunded:
-            amount = Money.parse(payment.rail.get("mismatch", order.quote.sell), COIN)
-            self.ledger.give_back(amount, ("hash", order.reference), secrets.token_hex(32), now=self.desk.clock())
-            self.books.keep(order.model_copy(update={"refunded": True}))
-
-    async def collect(self, claim: Claim) -> dict[str, str]:
-        """POST /_sim/collect: the recipient is at the counter, with the pick-up number."""
-        order = self.books.find(f"number:{claim.code}")
-        payment = None if order is None else self.desk.find(order.reference)
-        if payment is None or payment.status is not State.PENDING or "available" not in payment.rail:
-            raise refused("nothing waits under this number", status=404)
-        whole = self.desk.amount_of(payment)
-        unit = Money(1, whole.asset)
-        given = [whole if claim.amount is None else money_of(claim.amount, whole.asset)]
-        if Scenario.CLAIM_OF_ANOTHER_AMOUNT in payment.script:
-            given = [whole - unit, whole + unit, *given]
-        refusals = [str(each or "no amount") for each in given if each != whole]
-        payment.rail["refused_claims"] = "; ".join(filter(None, [payment.rail.get("refused_claims"), *refusals]))
-        self._keep(payment)
-        if given[-1] != whole:
-            raise refused("it is paid out whole, or not at all", status=409)
-        if self.desk.settle(payment):
-            await self.call_back(self.desk.find(payment.id) or payment)
-        return {"paid": whole.decimal(), "currency": payment.currency}
-
-    async def _comes_by_itself(self, id_: str) -> None:
-        """With a delay, the recipient comes to the counter after it; without one only by `/_sim/collect`."""
-        payment = self.desk.find(id_)
-        if payment is None or payment.status is not State.PENDING or not self.desk.delay_s(payment.script):
-            return
-        await asyncio.sleep(self.desk.delay_s(payment.script))
-        payment = self.desk.find(id_)
-        if payment is not None and payment.status is State.PENDING:
-            await self.collect(Claim(code=payment.receipt))
-
-    def _keep(self, payment: Payment) -> None:
-        self.desk.shelf.put(("payment", payment.id, payment.model_dump(mode="json")))
-
-    # -- callbacks -------------------------------------------------------------------------------------------------------
-
-    async def _tell_of_opening(self, order: Order) -> None:
-        """The order may be paid for now; told with the errors that its script asks for."""
-        if not order.is_complete or order.is_expired or order.callback is None:
-            return
-        script = Script.model_validate({key: value for key, value in order.script.items() if key != "known"})
-        if Scenario.CALLBACK_LOST not in script:
-            for _ in range(2 if Scenario.CALLBACK_TWICE in script else 1):
-                await self.deliver(self._told(order, script))
-
-    def callback(self, payment: Payment) -> Delivery | None:
-        """The whole transaction, at the address that came with the page."""
-        order = self.books.find(payment.id)
-        return None if order is None or order.callback is None else self._told(order, payment.script)
-
-    def forged(self, payment: Payment) -> Delivery | None:
-        """A completion, signed with somebody else's key."""
-        order = self.books.find(payment.id)
-        if order is None or order.callback is None:
-            return None
-        shown = {**self._shown(order), "status": "completed"}
-        return self._signed(order.callback, shown, key=Keypair.random(), age_s=0)
-
-    def _told(self, order: Order, script: Script) -> Delivery:
-        shown = self._shown(order)
-        if Scenario.CALLBACK_WRONG_ID in script:
-            shown["id"] = str(uuid4())
-        if Scenario.CALLBACK_WRONG_AMOUNT in script:
-            shown["amount_out"] = "1"
-        if Scenario.CALLBACK_WRONG_PAYEE in script:
-            shown["to"] = "+10000000000"
-        age_s = DAY_OLD_S if Scenario.CALLBACK_STALE in script else 0
-        assert order.callback is not None
-        delivery = self._signed(order.callback, shown, key=Keypair.from_secret(self.keys.signing), age_s=age_s)
-        return delivery._replace(headers={}) if Scenario.CALLBACK_UNSIGNED in script else delivery
-
-    def _signed(self, url: str, shown: Mapping[str, Any], *, key: Keypair, age_s: int) -> Delivery:
-        body = json.dumps({"transaction": shown}).encode()
-        time = int((self.desk.clock() - timedelta(seconds=age_s)).timestamp())
-        signature = base64.b64encode(key.sign(f"{time}.{urlsplit(url).netloc}.".encode() + body)).decode()
-        return Delivery(url, body, {"Signature": f"t={time}, s={signature}"})
 
 
 def _submission_fails(scenario: Scenario, script: Script) -> Response | None:  # noqa: ARG001 - the course's signature
