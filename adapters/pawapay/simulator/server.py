@@ -106,7 +106,10 @@ class PawaPaySimulator(Course):
         payment = self.desk.find(id)
         if payment is None:
             raise Refused("NOT_FOUND")
-        if payment.status is not State.PENDING:
+        if Scenario.CANCEL_TOO_LATE in payment.script:
+            await self.settle(id)
+        payment = self.desk.find(id)
+        if payment is None or payment.status is not State.PENDING:
             return Refused("INVALID_STATE").answer(id)
         payment.script = Script(scenarios=[Scenario.FAILED], code="MANUALLY_CANCELLED")
         self.desk.settle(payment)
