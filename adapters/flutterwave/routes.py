@@ -67,7 +67,7 @@ def _wallets(country: str, asset: Asset, limits: tuple[int, int], phone: str, **
 NAMES: Mapping[str, str] = {
     "airtel": "Airtel Money", "airteltigo": "AirtelTigo Money", "amole": "Amole", "halopesa": "HaloPesa",
     "moov": "Moov Money", "mpesa": "M-PESA", "mtn": "MTN Mobile Money", "orange": "Orange Money", "tigo": "Tigo Pesa",
-    "vodacom": "M-Pesa (Vodacom)", "vodafone": "Telecel Cash", "wave": "Wave", "zamtel": "Zamtel Kwacha",
+    "vodafone": "Telecel Cash", "wave": "Wave", "zamtel": "Zamtel Kwacha",
 }  # fmt: skip
 _NIGERIA = {
     "044": "Access Bank", "023": "Citibank Nigeria", "050": "Ecobank Nigeria", "070": "Fidelity Bank",
@@ -88,7 +88,7 @@ ROUTES = (
     _wallets("RW", _RWF, (100, 500_000), r"\+2507[0-9]{8}", airtel="AIRTEL", mtn="MTN"),
     _wallets(
         "TZ", _TZS, (1_000, 1_000_000), r"\+255[67][0-9]{8}",
-        airtel="AIRTEL", halopesa="HALOPESA", tigo="TIGO", vodacom="VODACOM",
+        airtel="AIRTEL", halopesa="HALOPESA", tigo="TIGO", mpesa="VODACOM",
     ),
     _wallets("ZM", _ZMW, (5, 5_000), r"\+260[79][0-9]{8}", airtel="MPS", mtn="MPS", zamtel="MPS"),
     _wallets("CM", _XAF, (500, 200_000), r"\+2376[0-9]{8}", mtn="MTN", orange="ORANGEMONEY"),

@@ -76,12 +76,12 @@ COUNTRIES: Mapping[str, Country] = {
         r"\+254[17][0-9]{8}",
         wallets=(Known("mpesa", "M-PESA", "SAFAKEPC"), Known("airtel", "Airtel Money", "AIRTKEPC")),
         banks=(
-            Known("BARCKENX", "Absa Bank Kenya", "BARCKENX"),
-            Known("KCOOKENA", "Co-operative Bank of Kenya", "KCOOKENA"),
-            Known("EQBLKENA", "Equity Bank", "EQBLKENA"),
-            Known("KCBLKENX", "Kenya Commercial Bank", "KCBLKENX"),
-            Known("SBICKENX", "Stanbic Bank Kenya", "SBICKENX"),
-            Known("SCBLKENX", "Standard Chartered Kenya", "SCBLKENX"),
+            Known("03", "Absa Bank Kenya", "BARCKENX"),
+            Known("11", "Co-operative Bank of Kenya", "KCOOKENA"),
+            Known("68", "Equity Bank", "EQBLKENA"),
+            Known("01", "Kenya Commercial Bank", "KCBLKENX"),
+            Known("31", "Stanbic Bank Kenya", "SBICKENX"),
+            Known("02", "Standard Chartered Kenya", "SCBLKENX"),
         ),
     ),
     "GH": Country(
