@@ -55,7 +55,6 @@ class Contract(OfframpContract):
         id_, (account, external) = instruction.attempt_id, instruction.to.account.split("/")
         ours = {**CLIENT, "authorization": f"Bearer {settings['secret_key']}"}
         there = {**ours, "stripe-account": account}
-        listed = "limit=100"
         return (
             Expected(name="account", method="GET", target=f"/v1/accounts/{account}", headers=ours),
             Expected(
@@ -82,35 +81,46 @@ class Contract(OfframpContract):
                 ),
                 moves_money=True,
             ),
-            Expected(name="transfers", method="GET", target=rf"/v1/transfers\?transfer_group={id_}&{listed}", headers=ours),
-            Expected(
-                name="payouts", method="GET", target=rf"/v1/payouts\?created\[gte\]=[0-9]{{10}}&{listed}", headers=there
-            ),
-            Expected(name="balance", method="GET", target="/v1/balance", headers=ours),
-            Expected(
-                name="statement",
-                method="GET",
-                target=r"/v1/balance_transactions\?created\[gte\]=[0-9]{10}&created\[lt\]=[0-9]{10}&expand\[0\]=data\.source"
-                rf"&{listed}(&starting_after=txn_[0-9]{{24}})?",
-                headers=ours,
-            ),
-            Expected(
-                name="cancellation",
-                method="POST",
-                target="/v1/payouts/po_[0-9a-f]{24}/cancel",
-                headers={**there, **FORM, "idempotency-key": f"{id_}-cancel"},
-            ),
-            Expected(
-                name="reversal",
-                method="POST",
-                target="/v1/transfers/tr_[0-9a-f]{24}/reversals",
-                headers={**ours, **FORM, "idempotency-key": f"{id_}-reversal-[0-9]{{10}}"},
-                body=re.escape(
-                    f"amount=100&metadata[lastmile_attempt]={id_}&metadata[lastmile_reason]=canceled"
-                    "&metadata[lastmile_fault]=transient"
-                ),
-            ),
+            *_questions(id_, ours=ours, there=there),
+            *_undoings(id_, ours=ours, there=there),
         )
+
+
+def _questions(id_: str, *, ours: Mapping[str, str], there: Mapping[str, str]) -> tuple[Expected, ...]:
+    listed = "limit=100"
+    return (
+        Expected(name="transfers", method="GET", target=rf"/v1/transfers\?transfer_group={id_}&{listed}", headers=ours),
+        Expected(name="payouts", method="GET", target=rf"/v1/payouts\?created\[gte\]=[0-9]{{10}}&{listed}", headers=there),
+        Expected(name="balance", method="GET", target="/v1/balance", headers=ours),
+        Expected(
+            name="statement",
+            method="GET",
+            target=r"/v1/balance_transactions\?created\[gte\]=[0-9]{10}&created\[lt\]=[0-9]{10}&expand\[0\]=data\.source"
+            rf"&{listed}(&starting_after=txn_[0-9]{{24}})?",
+            headers=ours,
+        ),
+    )
+
+
+def _undoings(id_: str, *, ours: Mapping[str, str], there: Mapping[str, str]) -> tuple[Expected, ...]:
+    return (
+        Expected(
+            name="cancellation",
+            method="POST",
+            target="/v1/payouts/po_[0-9a-f]{24}/cancel",
+            headers={**there, **FORM, "idempotency-key": f"{id_}-cancel"},
+        ),
+        Expected(
+            name="reversal",
+            method="POST",
+            target="/v1/transfers/tr_[0-9a-f]{24}/reversals",
+            headers={**ours, **FORM, "idempotency-key": f"{id_}-reversal-[0-9]{{10}}"},
+            body=re.escape(
+                f"amount=100&metadata[lastmile_attempt]={id_}&metadata[lastmile_reason]=canceled"
+                "&metadata[lastmile_fault]=transient"
+            ),
+        ),
+    )
 
 
 class OutboundContract(OfframpContract):

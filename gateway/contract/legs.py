@@ -114,6 +114,7 @@ class InLegs:
 
 def in_legs(adapter: PaysInLegs, *, coins: SendCoins | None = None) -> Offramp:
     """The adapter with `pay` and `status`, and with those optional protocols that it has itself."""
+    assert isinstance(adapter, PaysInLegs), "it lacks a part of PaysInLegs: the core would treat it as a plain adapter"
     passed_on = {name: _passed_on(name) for name in OPTIONAL if hasattr(type(adapter), name)}
     made: Offramp = type("InLegs", (InLegs,), passed_on)(adapter, coins)
     return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -50,13 +51,21 @@ def test_a_genuine_challenge_is_signed_with_our_key():
         {"client_account_id": ISSUER.public_key},
         {"memo": MEMO + 1},
         {"memo": None},
-        {"timeout": -1000},
     ],
 )
 def test_any_other_challenge_is_not_signed(changes: dict[str, Any]):
     with pytest.raises(NotSent) as refused:
         answer(build_challenge_transaction(**{**GENUINE, **changes}))
     assert refused.value.fault is Fault.RAIL
+
+
+def test_a_challenge_that_has_ended_is_not_signed(monkeypatch: pytest.MonkeyPatch):
+    began = time.time() - 1000
+    with monkeypatch.context() as earlier:
+        earlier.setattr(time, "time", lambda: began)
+        xdr = build_challenge_transaction(**GENUINE)
+    with pytest.raises(NotSent):
+        answer(xdr)
 
 
 def test_a_payment_that_poses_as_a_challenge_is_not_signed():
