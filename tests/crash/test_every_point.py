@@ -19,22 +19,10 @@ AGAIN_S = 4
 """How often more orders come."""
 ODD = frozenset({"dispatch.park", "dispatch.tell", "inbox.park"})
 """Where only orders come whose books were robbed: those points are visited by name, for they take as long as the others."""
-OTHERS = (
-    "codes",
-    "offers",
-    "legs",
-    "lease",
-    "rates",
-    "reconcile",
-    "refunds",
-    "settle",
-    "strays",
-    "submit",
-    "sweeper",
-    "tokenwatch",
-    "watcher",
-)
-"""Rooms whose loops need a chain, a rail that pays in legs (tests/integration/sagas/test_kill.py), agents or partners."""
+CHAIN_S = ("lease", "rates", "reconcile", "refunds", "settle", "strays", "submit", "sweeper", "tokenwatch", "watcher")
+"""Rooms whose loops need a chain."""
+OTHERS = (*CHAIN_S, "codes", "offers", "legs")
+"""These, and those that need agents, partners, or a rail that pays in legs (tests/integration/sagas/test_kill.py)."""
 
 
 @pytest.mark.timeout(600)
