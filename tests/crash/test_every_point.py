@@ -21,8 +21,8 @@ ODD = frozenset({"dispatch.park", "dispatch.tell", "inbox.park"})
 """Where only orders come whose books were robbed: those points are visited by name, for they take as long as the others."""
 CHAIN_S = ("lease", "rates", "reconcile", "refunds", "settle", "strays", "submit", "sweeper", "tokenwatch", "watcher")
 """Rooms whose loops need a chain."""
-OTHERS = (*CHAIN_S, "codes", "offers", "legs")
-"""These, and those that need agents, partners, or a rail that pays in legs (tests/integration/sagas/test_kill.py)."""
+OTHERS = (*CHAIN_S, "codes", "floats", "offers", "legs")
+"""And those that need agents, partners, a rail that tells balances, or one in legs (tests/integration/sagas)."""
 
 
 @pytest.mark.timeout(600)
