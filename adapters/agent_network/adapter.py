@@ -22,7 +22,6 @@ from gateway.offramp import (
     Instruction,
     NotSent,
     Offramp,
-    OfframpError,
     Outcome,
     OutsideLimits,
     Report,
@@ -30,7 +29,7 @@ from gateway.offramp import (
 )
 from gateway.railkit.documents import document_or_empty, money_of, text_of
 from gateway.railkit.evidence import chosen, clean
-from gateway.railkit.http import Answer, NoAnswer, RailHttp
+from gateway.railkit.http import Answer, NoAnswer, NotAsked, RailHttp
 from gateway.railkit.keys import uuid4_of
 from gateway.railkit.limits import corridor_of
 from gateway.railkit.meanings import UNLISTED, Kind, Meaning, refuse_what_was_not_taken, report_of
@@ -48,10 +47,6 @@ SHOWN = (
     "transactionStatus",
     "amountType",
 )
-
-
-class NotAsked(OfframpError):
-    """The network did not answer a question: we know as much of the payment as before."""
 
 
 class _Found(NamedTuple):

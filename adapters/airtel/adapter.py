@@ -32,14 +32,13 @@ from gateway.offramp import (
     NamesAttempt,
     NotSent,
     Offramp,
-    OfframpError,
     Outcome,
     OutsideLimits,
     Report,
     Resend,
 )
 from gateway.railkit.documents import document_or_empty, inner, money_of, text_of
-from gateway.railkit.http import Answer, NoAnswer, RailHttp
+from gateway.railkit.http import Answer, NoAnswer, NotAsked, RailHttp
 from gateway.railkit.keys import event_id
 from gateway.railkit.limits import corridor_of
 from gateway.railkit.meanings import Kind, refuse_what_was_not_taken
@@ -48,10 +47,6 @@ from gateway.railkit.written import exact_json
 
 WEBHOOK = "webhook"
 REFUSED = (400, 401, 403)
-
-
-class NotAsked(OfframpError):
-    """Airtel gave no answer to a question: we know as much as before."""
 
 
 class Airtel:

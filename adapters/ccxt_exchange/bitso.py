@@ -35,7 +35,7 @@ from gateway.offramp import (
 )
 from gateway.railkit.documents import inner, money_of, text_of
 from gateway.railkit.evidence import chosen
-from gateway.railkit.http import Answer, NoAnswer
+from gateway.railkit.http import Answer, NoAnswer, NotAsked
 from gateway.railkit.keys import event_id
 from gateway.railkit.limits import corridor_of
 from gateway.railkit.meanings import OUTCOMES, Kind, Meaning, refuse_what_was_not_taken
@@ -45,10 +45,6 @@ WEBHOOK = "withdrawals"
 CONCURRENCY = 4
 """Signed requests go one after the other: each needs a higher nonce than the one before."""
 LISTED_MOST = "100"
-
-
-class NotAsked(OfframpError):
-    """A question failed: we know as much as before."""
 
 
 class Bitso:

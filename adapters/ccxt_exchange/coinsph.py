@@ -33,7 +33,7 @@ from gateway.offramp import (
 )
 from gateway.railkit.documents import document_or_empty, inner, money_of, text_of
 from gateway.railkit.evidence import chosen
-from gateway.railkit.http import Answer, NoAnswer
+from gateway.railkit.http import Answer, NoAnswer, NotAsked
 from gateway.railkit.limits import corridor_of
 from gateway.railkit.meanings import OUTCOMES, Kind, Meaning, refuse_what_was_not_taken
 
@@ -44,10 +44,6 @@ HISTORY = "openapi/convert/v1/query-order-history"
 CASH_OUT, DETAILS = "openapi/fiat/v1/cash-out", "openapi/fiat/v1/details"
 PAGES_MOST, PAGE = 5, 100
 CONCURRENCY = 4
-
-
-class NotAsked(OfframpError):
-    """A question failed: we know as much as before."""
 
 
 class CoinsPh:

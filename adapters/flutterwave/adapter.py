@@ -29,14 +29,13 @@ from gateway.offramp import (
     NamesAttempt,
     NotSent,
     Offramp,
-    OfframpError,
     Outcome,
     OutsideLimits,
     Report,
     Resend,
 )
 from gateway.railkit.documents import money_of, text_of
-from gateway.railkit.http import Answer, NoAnswer, RailHttp
+from gateway.railkit.http import Answer, NoAnswer, NotAsked, RailHttp
 from gateway.railkit.keys import event_id, same
 from gateway.railkit.limits import corridor_of
 from gateway.railkit.meanings import UNLISTED, refuse_what_was_not_taken, report_of
@@ -44,10 +43,6 @@ from gateway.railkit.written import exact_json
 
 WEBHOOK = "webhook"
 NO_SUCH_ACCOUNT = 400
-
-
-class NotAsked(OfframpError):
-    """Flutterwave gave no answer to a question: we know as much as before."""
 
 
 class Flutterwave:

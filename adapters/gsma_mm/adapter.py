@@ -29,14 +29,13 @@ from gateway.offramp import (
     LooksUpNames,
     NotSent,
     Offramp,
-    OfframpError,
     Outcome,
     Report,
     Resend,
 )
 from gateway.railkit.documents import document_or_empty, inner, money_of, text_of
 from gateway.railkit.evidence import clean
-from gateway.railkit.http import Answer, NoAnswer
+from gateway.railkit.http import Answer, NoAnswer, NotAsked
 from gateway.railkit.keys import event_id, same, uuid4_of
 from gateway.railkit.limits import corridor_of
 
@@ -45,10 +44,6 @@ RESULT = "result"
 CORRELATION = "x-correlationid"
 CAN_RECEIVE: Mapping[str | None, bool] = {"available": True, "unavailable": False, "unregistered": False}
 """The words of an account's status."""
-
-
-class NotAsked(OfframpError):
-    """The operator did not answer a question: we know as much as before."""
 
 
 class Heartbeat(NamedTuple):

@@ -28,7 +28,6 @@ from gateway.offramp import (
     Method,
     NotSent,
     Offramp,
-    OfframpError,
     Outcome,
     OutsideLimits,
     ReadsStatement,
@@ -37,7 +36,7 @@ from gateway.offramp import (
     StatementLine,
 )
 from gateway.railkit.floats import AsksBalance, WantsTopUps
-from gateway.railkit.http import Answer, NoAnswer
+from gateway.railkit.http import Answer, NoAnswer, NotAsked
 from gateway.railkit.keys import event_id
 from gateway.railkit.limits import corridor_of
 
@@ -55,10 +54,6 @@ KENYA = Corridor(
     institutions=(Institution(code="mpesa", name="M-PESA"),),
 )
 """Limits of one payment, as published on page BusinessToCustomer."""
-
-
-class NotAsked(OfframpError):
-    """Daraja did not take a question: we know as much as before."""
 
 
 class Mpesa:

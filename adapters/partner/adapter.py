@@ -20,7 +20,6 @@ from gateway.offramp import (
     Method,
     NotSent,
     Offramp,
-    OfframpError,
     Outcome,
     OutsideLimits,
     Report,
@@ -28,7 +27,7 @@ from gateway.offramp import (
 )
 from gateway.railkit.documents import document_or_empty, text_of
 from gateway.railkit.evidence import chosen, clean
-from gateway.railkit.http import Answer, NoAnswer, RailHttp
+from gateway.railkit.http import Answer, NoAnswer, NotAsked, RailHttp
 from gateway.railkit.limits import corridor_of
 from gateway.railkit.meanings import UNLISTED, Kind, Meaning, refuse_what_was_not_taken, report_of
 
@@ -37,10 +36,6 @@ ERRORS_FROM = 500
 PHONE = re.compile(r"\+[1-9][0-9]{6,14}")
 ACCOUNT = re.compile(r"(?=.*[0-9])[\x21-\x7e][\x20-\x7e]{2,98}[\x21-\x7e]")
 SHOWN = ("id", "state", "reason", "amount", "currency", "offered_until", "fulfil_by", "late", "overdue")
-
-
-class NotAsked(OfframpError):
-    """The other side did not answer a question: we know as much of the payment as before."""
 
 
 class Partner:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from adapters.pawapay import verdict, wire
-from adapters.pawapay.client import KeyRing, Merchant, NotAsked
+from adapters.pawapay.client import KeyRing, Merchant
 from adapters.pawapay.facts import Standing, standings
 from adapters.pawapay.settings import PawaPaySettings
 from adapters.pawapay.signatures import Message, UnknownKey, Unproven, verify
@@ -36,7 +36,7 @@ from gateway.offramp import (
     Resend,
 )
 from gateway.railkit.documents import Unreadable, document, document_or_empty, money_of, read_json, text_of
-from gateway.railkit.http import NoAnswer
+from gateway.railkit.http import NoAnswer, NotAsked
 from gateway.railkit.keys import event_id, same, uuid4_of
 from gateway.railkit.limits import corridor_of
 

@@ -12,19 +12,15 @@ from adapters.pawapay import wire
 from adapters.pawapay.settings import PawaPaySettings, private_key, public_key
 from adapters.pawapay.signatures import Message, sign
 from gateway.clock import Clock
-from gateway.offramp import NotSent, OfframpError
+from gateway.offramp import NotSent
 from gateway.railkit.documents import Unreadable, read_json
-from gateway.railkit.http import Answer, NoAnswer, RailHttp
+from gateway.railkit.http import Answer, NoAnswer, NotAsked, RailHttp
 
 KEYS_ASKED_AGAIN = timedelta(minutes=1)
 """Public keys are fetched at most once in this time, whatever ids strangers write into callbacks."""
 KEYS_WITHIN_S = 5
 """How long the keys may take, in seconds: the payment that is asked about meanwhile matters more."""
 KEYS_MOST = 20
-
-
-class NotAsked(OfframpError):
-    """pawaPay did not answer a question: we know as much as before."""
 
 
 class Merchant:

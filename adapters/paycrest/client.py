@@ -8,12 +8,8 @@ import json
 from collections.abc import Mapping
 
 from adapters.paycrest.settings import PaycrestSettings
-from gateway.offramp import NotSent, OfframpError
-from gateway.railkit.http import Answer, RailHttp
-
-
-class NotAsked(OfframpError):
-    """A question was not answered: we know as much as before."""
+from gateway.offramp import NotSent
+from gateway.railkit.http import Answer, NotAsked, RailHttp
 
 
 def webhook_signature(*, secret: str, body: bytes) -> str:

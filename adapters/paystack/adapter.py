@@ -34,7 +34,6 @@ from gateway.offramp import (
     NamesAttempt,
     NotSent,
     Offramp,
-    OfframpError,
     Outcome,
     OutsideLimits,
     PaysInBulk,
@@ -42,7 +41,7 @@ from gateway.offramp import (
     Resend,
 )
 from gateway.railkit.documents import text_of, units_of
-from gateway.railkit.http import Answer, NoAnswer, RailHttp
+from gateway.railkit.http import Answer, NoAnswer, NotAsked, RailHttp
 from gateway.railkit.keys import event_id
 from gateway.railkit.limits import corridor_of
 from gateway.railkit.meanings import UNLISTED, refuse_what_was_not_taken, report_of
@@ -55,10 +54,6 @@ REMEMBERED_MOST = 10_000
 OTP_PAUSE = timedelta(minutes=5)
 """How long nothing is sent after a transfer that waits for a one-time password: each would wait as well."""
 NO_SUCH_ACCOUNT = 422
-
-
-class NotAsked(OfframpError):
-    """Paystack gave no answer to a question: we know as much as before."""
 
 
 class Paystack:

@@ -15,7 +15,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from adapters.sep24 import verdict, wire
-from adapters.sep24.client import OK, Anchor, Horizon, NotAsked
+from adapters.sep24.client import OK, Anchor, Horizon
 from adapters.sep24.settings import Sep24Settings
 from adapters.sep24.stellar import Order, Signed, is_signed_by, signed_payment
 from gateway.legs import CoinTransfer, Leg, LegPlan, LegReport, PaysInLegs
@@ -40,7 +40,7 @@ from gateway.offramp import (
 )
 from gateway.railkit.documents import Unreadable, document, document_or_empty, inner, text_of
 from gateway.railkit.evidence import clean, words
-from gateway.railkit.http import NoAnswer, RailHttp
+from gateway.railkit.http import NoAnswer, NotAsked, RailHttp
 from gateway.railkit.keys import event_id, same
 from gateway.railkit.limits import corridor_of
 from gateway.railkit.meanings import Kind

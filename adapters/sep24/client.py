@@ -21,7 +21,7 @@ from gateway.money import Money
 from gateway.offramp import Fault, NotSent, OfframpError
 from gateway.railkit.documents import document_or_empty, inner, money_of, text_of
 from gateway.railkit.evidence import words
-from gateway.railkit.http import Answer, NoAnswer, RailHttp
+from gateway.railkit.http import Answer, NoAnswer, NotAsked, RailHttp
 from gateway.railkit.meanings import Kind
 from gateway.railkit.tokens import Token, TokenCache
 from gateway.railkit.written import exact_json
@@ -39,10 +39,6 @@ LOOK_BACK = timedelta(hours=1)
 SKEW = timedelta(seconds=60)
 """How far the network's clock may be behind ours."""
 JSON = {"content-type": "application/json", "accept": "application/json"}
-
-
-class NotAsked(OfframpError):
-    """A question was not answered: we know as much as before."""
 
 
 class Servers(NamedTuple):

@@ -42,7 +42,6 @@ from gateway.offramp import (
     NamesAttempt,
     NotSent,
     Offramp,
-    OfframpError,
     Outcome,
     OutsideLimits,
     Report,
@@ -51,13 +50,9 @@ from gateway.offramp import (
 )
 from gateway.railkit.documents import inner, text_of
 from gateway.railkit.evidence import chosen, clean
-from gateway.railkit.http import NoAnswer
+from gateway.railkit.http import NoAnswer, NotAsked
 from gateway.railkit.limits import corridor_of
 from gateway.railkit.meanings import UNLISTED, Kind, refuse_what_was_not_taken, report_of
-
-
-class NotAsked(OfframpError):
-    """Stripe did not answer a question about a payment: we know as much of the payment as before."""
 
 
 class Connect:

@@ -8,7 +8,6 @@ from typing import Any
 
 from adapters.stripe_connect import codes, wire
 from adapters.stripe_connect.client import PAGE, Declined, Stripe
-from adapters.stripe_connect.connect import NotAsked
 from adapters.stripe_connect.currencies import money_at
 from adapters.stripe_connect.lookup import recipient_of
 from adapters.stripe_connect.settings import StripeSettings
@@ -36,7 +35,7 @@ from gateway.offramp import (
 )
 from gateway.railkit.documents import inner, text_of
 from gateway.railkit.evidence import chosen, clean
-from gateway.railkit.http import NoAnswer
+from gateway.railkit.http import NoAnswer, NotAsked
 from gateway.railkit.limits import corridor_of
 from gateway.railkit.meanings import UNLISTED, Kind, refuse_what_was_not_taken, report_of
 

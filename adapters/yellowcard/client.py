@@ -16,12 +16,8 @@ from typing import Any
 
 from adapters.yellowcard.settings import YellowCardSettings
 from gateway.clock import Clock
-from gateway.offramp import NotSent, OfframpError
-from gateway.railkit.http import Answer, RailHttp
-
-
-class NotAsked(OfframpError):
-    """A question was not answered: we know as much as before."""
+from gateway.offramp import NotSent
+from gateway.railkit.http import Answer, NotAsked, RailHttp
 
 
 def timestamp(now: datetime) -> str:

@@ -37,6 +37,10 @@ class NoAnswer(OfframpError):
     """The request may have arrived, and no whole answer came back."""
 
 
+class NotAsked(OfframpError):
+    """A question was not answered: we know as much of the payment as before. Never `NotSent`, which speaks of a payment."""
+
+
 class RailHttp:
     """The connections to one provider. Its repr shows nothing."""
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
-pytest.register_assert_rewrite("adapters.agent_network.contract")
-
-from adapters.agent_network.contract import Contract  # noqa: E402
-from gateway.contract.ground import rail  # noqa: E402
+from adapters.agent_network.contract import Contract
+from gateway.contract.ground import rail
 
 __all__ = ["rail"]
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
-pytest.register_assert_rewrite("adapters.ccxt_exchange.contract")
-
-from adapters.ccxt_exchange.contract import CoinsContract, Contract  # noqa: E402
-from gateway.contract.ground import rail  # noqa: E402
+from adapters.ccxt_exchange.contract import CoinsContract, Contract
+from gateway.contract.ground import rail
 
 __all__ = ["rail"]
 

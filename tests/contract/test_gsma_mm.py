@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
-pytest.register_assert_rewrite("adapters.gsma_mm.contract")
-
-from adapters.gsma_mm.contract import Contract  # noqa: E402
-from gateway.contract.ground import rail  # noqa: E402
+from adapters.gsma_mm.contract import Contract
+from gateway.contract.ground import rail
 
 __all__ = ["rail"]
 

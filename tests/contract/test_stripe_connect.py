@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
-pytest.register_assert_rewrite("adapters.stripe_connect.contract")
-
-from adapters.stripe_connect.contract import Contract, OutboundContract  # noqa: E402
-from gateway.contract.ground import rail  # noqa: E402
+from adapters.stripe_connect.contract import Contract, OutboundContract
+from gateway.contract.ground import rail
 
 __all__ = ["rail"]
 

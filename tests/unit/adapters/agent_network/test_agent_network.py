@@ -9,7 +9,6 @@ import httpx
 import pytest
 
 from adapters.agent_network import AgentNetwork, codes
-from adapters.agent_network.adapter import NotAsked
 from gateway.clock import system_clock
 from gateway.money import Asset, Money
 from gateway.offramp import (
@@ -24,6 +23,7 @@ from gateway.offramp import (
     Outcome,
     OutsideLimits,
 )
+from gateway.railkit.http import NotAsked
 from gateway.railkit.keys import uuid4_of
 from gateway.railkit.meanings import Kind
 

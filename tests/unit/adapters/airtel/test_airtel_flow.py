@@ -12,7 +12,6 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from adapters.airtel import Airtel
-from adapters.airtel.adapter import NotAsked
 from adapters.airtel.places import PLACES, msisdn
 from adapters.airtel.settings import AirtelSettings, public_key
 from adapters.airtel.simulator import app
@@ -33,6 +32,7 @@ from gateway.offramp import (
     Outcome,
 )
 from gateway.payouts.calls import pay
+from gateway.railkit.http import NotAsked
 from gateway.railsim import Options, Scenario
 
 ATTEMPT = "att_01JD0000000000000000000001"

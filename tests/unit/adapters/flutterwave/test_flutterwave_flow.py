@@ -9,7 +9,6 @@ from decimal import Decimal
 import pytest
 
 from adapters.flutterwave import Flutterwave
-from adapters.flutterwave.adapter import NotAsked
 from adapters.flutterwave.routes import route_of
 from adapters.flutterwave.settings import FlutterwaveSettings
 from adapters.flutterwave.simulator import app
@@ -32,6 +31,7 @@ from gateway.offramp import (
     Outcome,
 )
 from gateway.payouts.calls import pay
+from gateway.railkit.http import NotAsked
 from gateway.railsim import Options, Scenario
 
 GOOD = {

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from adapters.mpesa import Mpesa
-from adapters.mpesa.adapter import NotAsked
 from adapters.mpesa.settings import KES
 from adapters.mpesa.verdict import NotTold
 from adapters.mpesa.wire import msisdn
@@ -31,6 +30,7 @@ from gateway.offramp import (
     OutsideLimits,
     Resend,
 )
+from gateway.railkit.http import NotAsked
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ATTEMPT = "att_01JD0000000000000000000001"

@@ -10,7 +10,6 @@ import httpx
 import pytest
 
 from adapters.partner import Partner, codes
-from adapters.partner.adapter import NotAsked
 from gateway.money import Asset, Money
 from gateway.offramp import (
     AdapterContext,
@@ -24,6 +23,7 @@ from gateway.offramp import (
     Outcome,
     OutsideLimits,
 )
+from gateway.railkit.http import NotAsked
 from gateway.railkit.meanings import Kind
 
 NOW = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)

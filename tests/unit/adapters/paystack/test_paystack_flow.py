@@ -10,7 +10,6 @@ from datetime import timedelta
 import pytest
 
 from adapters.paystack import Paystack
-from adapters.paystack.adapter import NotAsked
 from adapters.paystack.routes import ROUTES, route_of
 from adapters.paystack.settings import PaystackSettings
 from adapters.paystack.simulator import app
@@ -31,7 +30,7 @@ from gateway.offramp import (
     Outcome,
 )
 from gateway.payouts.calls import pay
-from gateway.railkit.http import NoAnswer
+from gateway.railkit.http import NoAnswer, NotAsked
 from gateway.railsim import Options, Scenario
 
 GOOD = {"base_url": "http://127.0.0.1:9", "secret_key": "sk_test_" + "k" * 40, "countries": ["NG"]}

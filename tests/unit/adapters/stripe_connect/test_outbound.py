@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from adapters.stripe_connect.connect import NotAsked
 from gateway.money import Money
 from gateway.offramp import Destination, Fault, Instruction, Method, NotSent, Outcome
-from gateway.railkit.http import Answer, RailHttp
+from gateway.railkit.http import Answer, NotAsked, RailHttp
 from gateway.railsim import Scenario
 
 PATH = "/v2/money_management/outbound_payments"

@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
-from adapters.stripe_connect.connect import NotAsked
 from gateway.contract.harness import free_address
 from gateway.money import Money
 from gateway.offramp import Fault, Instruction, NotSent, Outcome
-from gateway.railkit.http import Answer, NoAnswer, RailHttp
+from gateway.railkit.http import Answer, NoAnswer, NotAsked, RailHttp
 from gateway.railsim import Scenario
 
 PAYOUTS = "/v1/payouts"

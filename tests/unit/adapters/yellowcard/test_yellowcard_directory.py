@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from adapters.yellowcard.client import NotAsked
 from adapters.yellowcard.countries import COUNTRIES, corridors, is_account
 from adapters.yellowcard.directory import Directory, Route
 from gateway.money import Asset, Money
 from gateway.offramp import Destination, Fault, Instruction, Method, NotSent, OutsideLimits
-from gateway.railkit.http import Answer
+from gateway.railkit.http import Answer, NotAsked
 
 from .conftest import CHANNEL, NETWORK, NOW
 
