@@ -146,7 +146,7 @@ def test_a_double_click_and_a_repeated_post_lead_to_the_same_order(open_page: Op
     page.get_by_role("button", name="Confirm and pay").dblclick()
     expect(page.get_by_role("heading", level=1)).to_have_text("Waiting for the payment")
     again = page.request.post(f"{demo.url.rstrip('/')}/orders", form=fields)
-    assert again.url == page.url
+    assert again.url == page.url, (again.status, again.text()[:500])
 
 
 def test_the_clock_runs_and_the_address_can_be_copied(open_page: Open) -> None:
