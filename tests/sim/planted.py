@@ -67,7 +67,6 @@ BUGS = (
             )
         ],
         [LIFE, "-k", "lost_answer"],
-        Simulation(1),
     ),
     Planted(
         "no answer in time is taken for a failure",
@@ -79,7 +78,6 @@ BUGS = (
             )
         ],
         ["tests/integration/payouts/test_sending.py", "-k", "hangs"],
-        Simulation(1),
     ),
     Planted(
         "a question without an answer is taken for a failure",
@@ -137,7 +135,7 @@ BUGS = (
         "a callback is believed whoever wrote it",
         [Change(f"{PAYOUTS}/inbox.py", "proof=callback.proof is True", "proof=True")],
         [INBOX, "-k", "forged_callback"],
-        Simulation(1),
+        Simulation(1, orders=900),
     ),
     Planted(
         "any amount will do",
@@ -149,7 +147,6 @@ BUGS = (
             )
         ],
         [LIFE, "-k", "another_amount"],
-        Simulation(1),
     ),
     Planted(
         "a payment that was called failed and was made is forgotten",
@@ -173,7 +170,6 @@ BUGS = (
             )
         ],
         [LIFE, "-k", "only_while_the_rail_remembers"],
-        Simulation(1),
     ),
     Planted(
         "a deposit counts before it is final",
