@@ -247,10 +247,13 @@ async def _write(
     ]
     if document:
         await connection.execute(_WRITE, {"now": now, "news": json.dumps(document)})
-    pickups = [(case.row.id, case.report.pickup) for case in cases if case.report.pickup is not None]
-    for attempt_id, pickup in pickups:
-        values = {"id": attempt_id, "code": pickup.code, "expires_at": pickup.expires_at, "place": pickup.where, "now": now}
-        await connection.execute(_PICKUP, values)
+    pickups = [
+        {"id": case.row.id, "code": pickup.code, "expires_at": pickup.expires_at, "place": pickup.where, "now": now}
+        for case in cases
+        if (pickup := case.report.pickup) is not None
+    ]
+    if pickups:
+        await connection.execute(_PICKUP, pickups)
 
 
 def _due_at(case: Judged, capabilities: Capabilities | None, *, now: datetime) -> datetime | None:
