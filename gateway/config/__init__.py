@@ -8,7 +8,9 @@ from gateway.config.chains import Chain, Finality, KeyFile, Legs, Refunds, Sweep
 from gateway.config.errors import ConfigError
 from gateway.config.keyfile import secret_file
 from gateway.config.loading import FILE, data_folder, load, parse
-from gateway.config.settings import Adapter, Corridor, Database, Economy, Pricing, Server, Settings, Source
+from gateway.config.pricing import Pricing
+from gateway.config.settings import Adapter, Corridor, Database, Economy, Server, Settings
+from gateway.config.sources import Source
 
 __all__ = [
     "FILE",

@@ -12,7 +12,6 @@ from pydantic import ConfigDict, Field, SecretStr, ValidationInfo, field_validat
 from gateway.config.chains import Chain, Checkpoint, Finality, Legs, Refunds, Sweep, Token
 from gateway.config.fields import (
     AdapterName,
-    BaseUrl,
     Bps,
     Country,
     Currency,
@@ -26,7 +25,12 @@ from gateway.config.fields import (
     amount,
     currency_asset,
 )
-from gateway.config.group import Group, needed, plural
+from gateway.config.floats import Floats
+from gateway.config.group import Group, needed
+from gateway.config.pricing import Pricing
+from gateway.config.routing import Routing
+from gateway.config.sources import Source
+from gateway.config.tariffs import Tariff
 from gateway.money import Asset, Money
 from gateway.offramp import Method
 
@@ -112,50 +116,6 @@ class Corridor(Group):
         return None if self.economy is None else Money.parse(self.economy.fee, self.asset)
 
 
-class Source(Group):
-    """[[pricing.sources]]: somebody who tells rates. What a kind needs is checked by `gateway.pricing`."""
-
-    name: Slug = Field(description='a short name in small letters, as in "oxr"')
-    kind: Slug = Field(description='a kind of source, as in "open_exchange_rates" or "file"')
-    base_url: BaseUrl | None = Field(
-        None, repr=False, description='an http or https address, as in "https://openexchangerates.org"'
-    )
-    app_id: Annotated[SecretStr, Field(min_length=1)] | None = Field(None, description="the key that the source gave you")
-    path: Path | None = Field(None, description="the path of a file with rates")
-
-
-class Pricing(Group):
-    """[pricing]: whom we believe, for how long, and what we promise."""
-
-    sources: Annotated[tuple[Source, ...], NotEmpty] = Field(description="at least one [[pricing.sources]] table")
-    max_age_s: Seconds = Field(description="after how many seconds a rate is too old, from 1 to 604800, as in 7200")
-    max_spread_bps: Bps = Field(
-        description="by how many hundredths of a percent sources may differ, from 0 to 9999, as in 100"
-    )
-    quote_ttl_s: Seconds = Field(description="for how many seconds a quote holds, from 1 to 604800, as in 900")
-    min_sources: Annotated[Whole, Field(ge=1)] = Field(
-        2, validate_default=True, description="how many fresh sources a price needs, at least 1"
-    )
-    exposure_cap: Money | None = Field(None, description='US dollars in quotes, as in "500"')
-    """In US dollars: how much we credit before finality. Absent: nothing."""
-
-    @field_validator("min_sources")
-    @classmethod
-    def _enough(cls, wanted: int, info: ValidationInfo) -> int:
-        listed = len(needed(info, "sources"))
-        if wanted > listed:
-            raise ValueError(
-                f"a price needs {wanted} sources and {listed} {plural(listed, 'is', 'are')} listed; "
-                f"add [[pricing.sources]] or give at most {listed}"
-            )
-        return wanted
-
-    @field_validator("exposure_cap", mode="plain")
-    @classmethod
-    def _in_dollars(cls, value: object) -> Money:
-        return amount(value, currency_asset("USD"))
-
-
 class Adapter(Group):
     """[adapters.NAME]: `kind` is its entry point; all other keys are the adapter's own and checked by it."""
 
@@ -215,6 +175,9 @@ class Settings(Group):
     payouts: Payouts = Field(Payouts(), description="a [payouts] table")
     agents: Agents = Field(Agents(), description="an [agents] table")
     treasury: Treasury = Field(Treasury(), description="a [treasury] table")
+    tariffs: tuple[Tariff, ...] = Field((), description="[[tariffs]] tables")
+    routing: Routing = Field(Routing(), description="a [routing] table")
+    floats: Floats = Field(Floats(), description="a [floats] table")
     adapters: Annotated[Mapping[AdapterName, Adapter], NotEmpty] = Field(
         description='at least one table such as [adapters.mpesa] with a "kind"'
     )
@@ -238,6 +201,9 @@ GROUPS: Mapping[tuple[str, ...], type[Group]] = {
     ("treasury",): Treasury,
     ("pricing",): Pricing,
     ("pricing", "sources"): Source,
+    ("tariffs",): Tariff,
+    ("routing",): Routing,
+    ("floats",): Floats,
     ("adapters",): Adapter,
 }
 """Which group a table is, by its names without list indexes and adapter names."""
