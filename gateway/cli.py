@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import sys
 import time
 from pathlib import Path
@@ -17,15 +16,20 @@ from gateway.commands import (
     adapter,
     agents,
     chain,
+    costs,
     deposits,
     fills,
+    floats,
     incidents,
+    market,
     operator,
+    partners,
     payouts,
     rails,
     rails_table,
     reconcile,
     refunds,
+    route,
     simulate,
     stuck,
     sweep,
@@ -40,27 +44,30 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Turns stablecoins into local money on a phone, in a bank account, on a card or at the shop round the corner.",
 )
-partner = typer.Typer(no_args_is_help=True, help="Partner exchanges that use the API.")
 demo = typer.Typer(invoke_without_command=True)
-app.add_typer(partner, name="partner")
 app.add_typer(demo, name="demo")
 for name, group in (
     ("adapter", adapter.app),
     ("agents", agents.app),
     ("chain", chain.app),
+    ("corridor", market.app),
     ("deposits", deposits.app),
     ("fills", fills.app),
+    ("float", floats.app),
     ("incidents", incidents.app),
     ("operator", operator.app),
+    ("partner", partners.app),
     ("payouts", payouts.app),
     ("rails", rails.app),
+    ("rates", market.rates_app),
     ("refunds", refunds.app),
+    ("route", route.app),
     ("sweep", sweep.app),
     ("tokens", tokens.app),
 ):
     app.add_typer(group, name=name)
 rails.app.add_typer(rails_table.app)
-for single in (reconcile.app, simulate.app, stuck.app):
+for single in (costs.app, reconcile.app, simulate.app, stuck.app):
     app.add_typer(single)
 
 
@@ -159,35 +166,6 @@ def check(config: Config = None, data: Data = None) -> None:
     if problems:
         raise SystemExit(1)
     typer.echo("All is well.", err=True)
-
-
-@partner.command("add")
-def partner_add(
-    name: Annotated[str, typer.Argument(help="The partner's name.")],
-    config: Config = None,
-    data: Data = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
-    """Make a partner and its first client. The secret is shown this once."""
-    from gateway.clock import system_clock
-    from gateway.db.session import make_engine, transaction
-    from gateway.partners.clients import NewClient, add_partner
-
-    async def add(url: str) -> NewClient:
-        engine = make_engine(url)
-        try:
-            async with transaction(engine) as connection:
-                return await add_partner(connection, name=name, now=system_clock())
-        finally:
-            await engine.dispose()
-
-    with database(*place_of(config, data)) as url:
-        made = asyncio.run(add(url))
-    if as_json:
-        typer.echo(json.dumps(made._asdict()))
-        return
-    typer.echo(f"client_id      {made.client_id}\nclient_secret  {made.client_secret}")
-    typer.echo("The secret is not kept here and can't be shown again. Store it now.", err=True)
 
 
 @app.command()

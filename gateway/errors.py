@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import ClassVar
 
 
@@ -14,6 +15,8 @@ class Refusal(Exception):
 
     code: ClassVar[str] = "refused"
     field: str | None
+    retry_after: timedelta | None = None
+    """After how long the same request may be granted, where that is known."""
 
     def __init__(self, sentence: str, *, field: str | None = None) -> None:
         super().__init__(sentence)

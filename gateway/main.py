@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import gc
 import secrets
-import signal
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -30,6 +27,7 @@ from gateway.chains import leg_loops, reconcile_loop, sending_loops, watch_loops
 from gateway.clock import Clock, system_clock
 from gateway.config import ConfigError, Settings, secret_file
 from gateway.db.embedded import Server, start
+from gateway.db.faults import passes
 from gateway.db.migrate import migrate
 from gateway.db.session import make_engine, transaction
 from gateway.desk.unmatched import DeskRules
@@ -37,35 +35,47 @@ from gateway.fills.clients import FillKey
 from gateway.fills.offers import expire_offers
 from gateway.ledger.post import register_assets
 from gateway.orders.deadlines import keep_deadlines
+from gateway.orders.depegged import hold_depegged_orders
 from gateway.orders.frozen import hold_frozen_orders
 from gateway.orders.funding import book_deposits
 from gateway.partners.tokens import TokenIssuer, TokenVerifier, new_key_pem
 from gateway.payouts.addresses import CallbackAddresses
 from gateway.payouts.arrivals import make_inbox_engine
+from gateway.payouts.backlog import BacklogPlanner
 from gateway.payouts.dispatch import dispatch
 from gateway.payouts.evidence import ResolutionRules
 from gateway.payouts.inbox import handle_callbacks
 from gateway.payouts.poll import poll
 from gateway.payouts.rails import Rails
+from gateway.payouts.weather import watch_weather
 from gateway.pricing.offer import Offer
 from gateway.pricing.refresh import refresh_rates
+from gateway.pricing.rounds import make_round
 from gateway.pricing.sources import RateSource
+from gateway.process import listen, told_to_stop, tune_collector
 from gateway.refunds.wallets import Wallets
+from gateway.routing.decisions import Keeper, prune
+from gateway.routing.delivery import Outlooks
+from gateway.routing.learn import learn
+from gateway.routing.scene import Scene, Scenes
 from gateway.sagas.step import step as drive_legs
 from gateway.sagas.wallets import LegWallets
-from gateway.treasury.floats import watch_floats
+from gateway.treasury.floats import keep_floats
+from gateway.treasury.outlook import FloatBook
 from gateway.web.routes import install as install_web
 from gateway.web.services import WebServices
 from gateway.wiring import (
     chain_terms,
     least_deposits,
     make_factories,
+    make_float_book,
     make_leg_wallets,
+    make_memory,
     make_offer,
     make_rails,
+    make_scene,
     make_sources,
     make_wallets,
-    refuse_what_is_not_built,
 )
 from gateway.worker.loops import Loop, Worker
 
@@ -73,8 +83,12 @@ log = structlog.get_logger()
 
 CALLBACK_KEY_BYTES = 32
 DISPATCHERS = 3
+BACKLOG_EVERY = timedelta(seconds=5)
 DEADLINES_EVERY = timedelta(seconds=2)
 FLOATS_EVERY = timedelta(minutes=15)
+MARKET_EVERY = timedelta(seconds=10)
+LEARN_EVERY = timedelta(seconds=15)
+PRUNED_EVERY = timedelta(hours=1)
 RATES_EVERY_MOST = timedelta(minutes=15)
 
 
@@ -89,6 +103,10 @@ class Gateway:
     """Connections that only callbacks use."""
     rails: Rails
     offer: Offer
+    outlooks: Outlooks = field(default_factory=lambda: Outlooks(capabilities={}))
+    """What this process knows of how its rails do."""
+    scenes: Scenes = field(default_factory=lambda: Scenes(scene=Scene(capabilities={})))
+    """What this process's choices of rails look at."""
     chains: tuple[ChainTerms, ...]
     factories: Mapping[int, str]
     sources: tuple[RateSource, ...]
@@ -97,6 +115,7 @@ class Gateway:
     verifier: TokenVerifier
     wallets: Wallets
     leg_wallets: LegWallets
+    floats: FloatBook
     desk: DeskRules
     contracts: Contracts
     resolutions: ResolutionRules
@@ -131,7 +150,6 @@ async def open_gateway(
     settings: Settings, *, data: Path, database_url: str, clock: Clock = system_clock
 ) -> AsyncIterator[Gateway]:
     """Build everything; close it at the end. Raises `ConfigError` for what doesn't fit together."""
-    refuse_what_is_not_built(settings)
     callback_key = secret_file(
         path=data / "keys" / "callback.key", make=lambda: secrets.token_hex(CALLBACK_KEY_BYTES).encode()
     )
@@ -147,9 +165,11 @@ async def open_gateway(
         stack.push_async_callback(engine.dispose)
         inbox = make_inbox_engine(database_url)
         stack.push_async_callback(inbox.dispose)
-        offer = make_offer(settings, rails)
+        outlooks = Outlooks(capabilities=rails.capabilities)
+        offer = replace(make_offer(settings, rails), deliveries=outlooks)
         chains = tuple(chain_terms(chain) for chain in settings.chains)
         wallets = make_wallets(settings)
+        leg_wallets = make_leg_wallets(settings, wallets=wallets)
         contracts = Contracts(chains)
         stack.push_async_callback(contracts.close)
         async with transaction(engine) as connection:
@@ -162,14 +182,17 @@ async def open_gateway(
             inbox=inbox,
             rails=rails,
             offer=offer,
+            outlooks=outlooks,
+            scenes=Scenes(scene=make_scene(settings, rails)),
             chains=chains,
             factories=make_factories(settings),
-            sources=make_sources(settings),
+            sources=make_sources(settings, rails=rails),
             addresses=addresses,
             issuer=issuer,
             verifier=TokenVerifier(public_keys=issuer.public_keys(), issuer=public_url, audience=public_url),
             wallets=wallets,
-            leg_wallets=make_leg_wallets(settings, wallets=wallets),
+            leg_wallets=leg_wallets,
+            floats=make_float_book(settings, rails=rails, offer=offer, wallets=leg_wallets),
             desk=DeskRules.of(
                 chains=chains,
                 offer=offer,
@@ -217,7 +240,9 @@ def make_app(gateway: Gateway) -> FastAPI:
             wallets=gateway.wallets,
             contracts=gateway.contracts,
             payouts=gateway.resolutions,
+            outlooks=gateway.outlooks,
             pickups=gateway.pickups,
+            floats=gateway.floats,
         ),
     )
     metrics_token = gateway.settings.server.metrics_token
@@ -238,6 +263,7 @@ def make_app(gateway: Gateway) -> FastAPI:
             inbox=gateway.inbox,
             metrics_token=metrics_token.get_secret_value() if metrics_token else None,
             pickups=gateway.pickups,
+            scenes=gateway.scenes,
             fills=gateway.fills,
         ),
     )
@@ -247,17 +273,23 @@ def make_app(gateway: Gateway) -> FastAPI:
 def make_worker(gateway: Gateway, *, only: frozenset[str] = frozenset()) -> Worker:
     """The loops: all of them, or the groups named: chains, keys, rates, orders, payouts, treasury."""
     engine, rails, clock = gateway.engine, gateway.rails, gateway.clock
-    drops = gateway.offer.drops()
+    drops, memory, scenes, keeper = gateway.offer.drops(), make_memory(gateway.settings), gateway.scenes, Keeper()
+    planner = BacklogPlanner(engine=engine, rails=rails, scenes=scenes, clock=clock)
+    decisions_for = timedelta(days=gateway.settings.routing.decisions_days)
     groups: dict[str, list[Loop]] = {
         "chains": watch_loops(gateway.settings, engine=engine, clock=clock, wallets=gateway.wallets),
         "keys": [
             *sending_loops(gateway.settings, engine=engine, clock=clock, wallets=gateway.wallets),
             *leg_loops(gateway.settings, engine=engine, clock=clock, rails=rails, wallets=gateway.leg_wallets),
         ],
-        "rates": [_rates_loop(gateway)],
+        "rates": [
+            _rates_loop(gateway),
+            Loop("market", lambda: make_round(engine, offer=gateway.offer, now=clock()), idle=MARKET_EVERY, wakes=False),
+        ],
         "orders": [
             Loop("deposits", lambda: book_deposits(engine, least=gateway.desk.least, now=clock())),
             Loop("frozen", lambda: hold_frozen_orders(engine, now=clock())),
+            Loop("depegged", lambda: hold_depegged_orders(engine, now=clock()), idle=DEADLINES_EVERY),
             Loop("deadlines", lambda: keep_deadlines(engine, now=clock()), idle=DEADLINES_EVERY, wakes=False),
             Loop("codes", lambda: expire_codes(engine, now=clock()), idle=DEADLINES_EVERY, wakes=False),
             Loop("offers", lambda: expire_offers(engine, now=clock()), idle=DEADLINES_EVERY, wakes=False),
@@ -265,16 +297,33 @@ def make_worker(gateway: Gateway, *, only: frozenset[str] = frozenset()) -> Work
         "payouts": [
             # Several, so that one slow rail doesn't keep the others' orders waiting for their next set.
             *(
-                Loop(f"dispatch:{n}", lambda: dispatch(engine, rails=rails, clock=clock, drops=drops))
+                Loop(
+                    f"dispatch:{n}",
+                    lambda: dispatch(engine, rails=rails, clock=clock, drops=drops, scenes=scenes, keeper=keeper),
+                )
                 for n in range(DISPATCHERS)
+            ),
+            Loop("backlog", planner.step, idle=BACKLOG_EVERY, wakes=False),
+            Loop(
+                "decisions",
+                lambda: prune(engine, keep_for=decisions_for, now=clock()),
+                idle=PRUNED_EVERY,
+                wakes=False,
             ),
             Loop("poll", lambda: poll(engine, rails=rails, clock=clock)),
             Loop("legs", lambda: drive_legs(engine, rails=rails, clock=clock)),
             Loop("callbacks", lambda: handle_callbacks(engine, rails=rails, clock=clock)),
+            Loop("learn", lambda: learn(engine, clock=clock, memory=memory), idle=LEARN_EVERY, wakes=False),
+            Loop("weather", lambda: watch_weather(engine, rails=rails, clock=clock), idle=LEARN_EVERY, wakes=False),
         ],
         "treasury": [
             reconcile_loop(gateway.settings, engine=engine, clock=clock, rails=rails, wallets=gateway.wallets),
-            Loop("floats", lambda: watch_floats(engine, rails=rails, clock=clock), idle=FLOATS_EVERY, wakes=False),
+            Loop(
+                "floats",
+                lambda: keep_floats(engine, rails=rails, book=gateway.floats, clock=clock),
+                idle=FLOATS_EVERY,
+                wakes=False,
+            ),
         ],
     }
     if unknown := only - groups.keys():
@@ -294,42 +343,34 @@ def _rates_loop(gateway: Gateway) -> Loop:
     return Loop("rates", step, idle=idle, wakes=False)
 
 
-def tune_collector() -> None:
-    """Let Python look for garbage less often.
-
-    Loops make rows by the thousand, which die by themselves; looking for cycles among them, and among all that lives as long
-    as the process, cost an eighth of the time.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
-
-
 async def run(gateway: Gateway, *, serve: bool, work: bool, only: frozenset[str] = frozenset()) -> None:
     """Serve pages and API, run the loops, or both, until the process is told to stop (SIGINT, SIGTERM).
 
     Raises `ConfigError` if the address can't be listened on.
     """
-    listener = _listen(gateway.settings) if serve else None
+    listener = listen(gateway.settings) if serve else None
     tune_collector()
     async with asyncio.TaskGroup() as group:
         if work:
             worker = group.create_task(make_worker(gateway, only=only).run())
         if listener:
+            looking = group.create_task(_keep_looking(gateway))
             await _serve(gateway, listener)
+            looking.cancel()
         else:
-            await _told_to_stop()
+            await told_to_stop()
         if work:
             worker.cancel()
 
 
-def _listen(settings: Settings) -> socket.socket:
-    host, port = settings.server.host, settings.server.port
-    try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048)
-    except OSError as error:
-        sentence = f"can't listen on {host} port {port}: {error.strerror}. Stop what uses it, or choose another port."
-        raise ConfigError([("server.port", sentence)]) from None
+async def _keep_looking(gateway: Gateway) -> None:
+    """Know how rails do, so that quotes and pages can say it. While the database doesn't answer, what was known stays."""
+    while True:
+        try:
+            await gateway.outlooks.refresh(gateway.engine, now=gateway.clock())
+        except Exception as error:
+            log.error("outlooks_not_read", error=type(error).__name__, exc_info=None if passes(error) else error)  # noqa: TRY400
+        await asyncio.sleep(LEARN_EVERY.total_seconds())
 
 
 async def _serve(gateway: Gateway, listener: socket.socket) -> None:
@@ -337,12 +378,3 @@ async def _serve(gateway: Gateway, listener: socket.socket) -> None:
         make_app(gateway), log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=5
     )
     await uvicorn.Server(config).serve(sockets=[listener])
-
-
-async def _told_to_stop() -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(number, stop.set)
-    await stop.wait()

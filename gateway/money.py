@@ -13,6 +13,9 @@ from fractions import Fraction
 DIGITS_MOST = 60
 """Longest integer part that `Money.parse` reads; a uint256 in units has 78 digits, no honest amount comes near."""
 
+MILLION = 1_000_000
+"""Shares are in millionths (ppm): 1 % is 10,000, a basis point 100."""
+
 SHOWN_MOST = 40
 """How much of a wrong text an error repeats, in characters."""
 
@@ -162,6 +165,11 @@ class Rate:
         self._check(money, self.base)
         return Money(money.units * self.num // self.den, self.quote)
 
+    def ceil(self, money: Money) -> Money:
+        """What `money` of base is worth in quote, rounded up: for what we charge."""
+        self._check(money, self.base)
+        return Money(-(-money.units * self.num // self.den), self.quote)
+
     def ceil_base(self, money: Money) -> Money:
         """The least base that buys at least `money` of quote: for what we charge."""
         self._check(money, self.quote)
@@ -170,6 +178,21 @@ class Rate:
     def _check(self, money: Money, side: Asset) -> None:
         if money.asset != side:
             raise AssetMismatch(money.asset, side)
+
+
+def share_up(units: int, *, ppm: int) -> int:
+    """So many millionths of `units`, rounded up: for what is charged."""
+    return -(-units * ppm // MILLION)
+
+
+def without_share(total: int, *, ppm: int) -> int:
+    """The most units that come to at most `total` together with their own share on top (`share_up`)."""
+    return total * MILLION // (MILLION + ppm)
+
+
+def before_share(left: int, *, ppm: int) -> int:
+    """The least units of which at least `left` are left when their share is taken from them (`share_up`)."""
+    return -(-left * MILLION // (MILLION - ppm))
 
 
 def decimal_of(value: Fraction, *, digits: int) -> str:

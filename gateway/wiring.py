@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from fractions import Fraction
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import TypedDict
 
 from eth_utils.address import to_checksum_address
 
@@ -16,26 +17,32 @@ from gateway.chain.sweeper import SweepRules
 from gateway.chain.terms import ChainTerms, Checkpoint, Depth, FinalizedTag
 from gateway.clock import Clock
 from gateway.config import Chain, ConfigError, KeyFile, Settings
+from gateway.config.fills import float_rules
+from gateway.config.policies import make_hours, make_policy
+from gateway.config.pricing import Breakers, Ttl
 from gateway.config.settings import Corridor as CorridorSettings
-from gateway.money import Money
-from gateway.offramp import AdapterContext, AdapterFactory, BadSettings, Corridor, Institution
+from gateway.config.sources import PriceFeed
+from gateway.config.tariffs import Band as BandSettings
+from gateway.money import Asset, Money
+from gateway.offramp import AdapterContext, AdapterFactory, BadSettings, Corridor, Institution, Method
 from gateway.payouts.addresses import CallbackAddresses, Callee
 from gateway.payouts.rails import Rails
+from gateway.payouts.reports import LEASE_RAN_OUT, OUTSIDE_LIMITS
+from gateway.pricing.breakers import BreakerRules
 from gateway.pricing.kinds import SourceSettings, make_source
 from gateway.pricing.offer import Economy, Offer, PricingRules, Terms, Token
 from gateway.pricing.sources import RateSource
+from gateway.pricing.sources.chainlink import Feed, Reader
+from gateway.pricing.tariffs import ENDLESS, Band, Cost, Key, Schedule, Tariffs
+from gateway.pricing.volatility import TtlRules
 from gateway.refunds.wallets import Coin, Wallet, Wallets
+from gateway.routing.learn import Memory
+from gateway.routing.scene import Scene
 from gateway.sagas.wallets import LegWallet, LegWallets
+from gateway.treasury.outlook import FloatBook
 
 ADAPTERS = "lastmile.adapters"
 """The entry points under which adapters arrive."""
-
-
-def refuse_what_is_not_built(settings: Settings) -> None:
-    """Settings that promise a safety which this version doesn't have are refused, not ignored. Raises `ConfigError`."""
-    if settings.pricing.exposure_cap is not None:
-        sentence = "this version credits nothing before finality; leave it out"
-        raise ConfigError([("pricing.exposure_cap", sentence)])
 
 
 def make_rails(settings: Settings, *, addresses: CallbackAddresses, clock: Clock) -> Rails:
@@ -64,6 +71,42 @@ def make_rails(settings: Settings, *, addresses: CallbackAddresses, clock: Clock
     return Rails(adapters)
 
 
+def make_tariffs(settings: Settings) -> Tariffs:
+    """What others charge beside us. Raises `ConfigError`."""
+    problems = [
+        (f"tariffs[{number}].rail", f'no adapter is named "{tariff.rail}"; there are: {", ".join(settings.adapters)}')
+        for number, tariff in enumerate(settings.tariffs)
+        if tariff.rail is not None and tariff.rail not in settings.adapters
+    ]
+    if problems:
+        raise ConfigError(problems)
+    keys = [
+        (Key(tariff.rail, tariff.country, tariff.currency, tariff.method, tariff.institution), tariff)
+        for tariff in settings.tariffs
+    ]
+    return Tariffs(
+        {key: _schedule(tariff.charge, tariff.asset) for key, tariff in keys if tariff.charge is not None},
+        {key: _schedule(tariff.cash_out, tariff.asset) for key, tariff in keys if tariff.cash_out is not None},
+    )
+
+
+def make_scene(settings: Settings, rails: Rails) -> Scene:
+    """What choices of rails look at, before anything is known of how the rails do. Raises `ConfigError`."""
+    return Scene(
+        capabilities=rails.capabilities,
+        tariffs=make_tariffs(settings),
+        policy=make_policy(settings, rails.capabilities),
+        hours=make_hours(settings, rails.capabilities),
+    )
+
+
+def _schedule(bands: Sequence[BandSettings], asset: Asset) -> Schedule:
+    """The last band has no end, whatever it says: a tariff goes on as in its last band."""
+    ends = [Money.parse(band.up_to or "0", asset).units for band in bands[:-1]]
+    costs = [(Cost(Money.parse(band.fixed, asset).units, band.ppm),) for band in bands]
+    return Schedule(tuple(Band(end, cost) for end, cost in zip([*ends, ENDLESS], costs, strict=True)))
+
+
 def make_offer(settings: Settings, rails: Rails) -> Offer:
     """What we take and where we pay: the operator's terms within what the rails can. Raises `ConfigError`."""
     tokens = {
@@ -73,16 +116,19 @@ def make_offer(settings: Settings, rails: Rails) -> Offer:
             asset=chain.asset(token=token),
             address=token.address,
             peg=token.peg,
+            network_fee=chain.network_fee_of(token=token),
         )
         for chain in settings.chains
         for token in chain.tokens
     }
-    able = [corridor for capabilities in rails.capabilities.values() for corridor in capabilities.corridors]
+    able = [(name, corridor) for name, capabilities in rails.capabilities.items() for corridor in capabilities.corridors]
+    tariffs = make_tariffs(settings)
     problems: list[tuple[str, str]] = []
     corridors = {}
     for number, corridor in enumerate(settings.corridors):
         for method in corridor.methods:
-            fitting = [c for c in able if (c.country, c.method, c.asset) == (corridor.country, method, corridor.asset)]
+            paying = [(name, c) for name, c in able if _place(c) == (corridor.country, method, corridor.asset)]
+            fitting = [each for _, each in paying]
             if not fitting:
                 sentence = f"no adapter pays {corridor.currency} by {method} in {corridor.country}; configure one that does"
                 problems.append((f"corridors[{number}].methods", sentence))
@@ -95,6 +141,9 @@ def make_offer(settings: Settings, rails: Rails) -> Offer:
                 fee=corridor.fee,
                 economy=_economy(corridor),
                 institutions=_institutions(fitting),
+                rail_charge=tariffs.charge_of_first(paying),
+                pass_on_rail_fee=corridor.pass_on_rail_fee,
+                cash_out=tariffs.cash_out_at_most(paying),
                 **_limits(corridor.least, corridor.most, fitting),
             )
     if problems:
@@ -104,8 +153,36 @@ def make_offer(settings: Settings, rails: Rails) -> Offer:
         max_spread_bps=settings.pricing.max_spread_bps,
         min_sources=settings.pricing.min_sources,
         quote_ttl=timedelta(seconds=settings.pricing.quote_ttl_s),
+        exposure_cap=settings.pricing.exposure_cap,
+        breakers=_breakers(settings.pricing.breakers),
+        ttl=_ttl(settings.pricing.ttl),
     )
     return Offer(tokens=tokens, corridors=corridors, rules=rules)
+
+
+def _breakers(breakers: Breakers) -> BreakerRules:
+    return BreakerRules(
+        jump_bps=breakers.jump_bps,
+        jump_per=timedelta(seconds=breakers.jump_per_s),
+        jump_rounds=breakers.jump_rounds,
+        depeg_bps=breakers.depeg_bps,
+        depeg_recovery=timedelta(seconds=breakers.depeg_recovery_s),
+        coin_sources=breakers.coin_sources,
+        par_assumed=breakers.par_assumed,
+    )
+
+
+def _ttl(ttl: Ttl) -> TtlRules:
+    return TtlRules(
+        least=timedelta(seconds=ttl.least_s),
+        sigmas=ttl.sigmas,
+        share_percent=ttl.share_percent,
+        window=timedelta(seconds=ttl.window_s),
+    )
+
+
+def _place(corridor: Corridor) -> tuple[str, Method, Asset]:
+    return corridor.country, corridor.method, corridor.asset
 
 
 def _institutions(rails: Iterable[Corridor]) -> tuple[Institution, ...]:
@@ -120,7 +197,13 @@ def _economy(corridor: CorridorSettings) -> Economy | None:
     return Economy(every=timedelta(seconds=corridor.economy.every_s), fee=corridor.economy_fee)
 
 
-def _limits(least: Money, most: Money, rails: Iterable[Corridor]) -> dict[str, Money]:
+class _Limits(TypedDict):
+    least: Money
+    most: Money
+    step: Money
+
+
+def _limits(least: Money, most: Money, rails: Iterable[Corridor]) -> _Limits:
     """Within the widest limits and the coarsest step of the rails, so that whatever we promise some rail can pay."""
     rails = list(rails)
     step = max((rail.step for rail in rails), key=lambda money: money.units)
@@ -131,8 +214,10 @@ def _limits(least: Money, most: Money, rails: Iterable[Corridor]) -> dict[str, M
     }
 
 
-def make_sources(settings: Settings) -> tuple[RateSource, ...]:
-    """The configured rate sources. Raises `ConfigError`."""
+def make_sources(
+    settings: Settings, *, rails: Rails | None = None, readers: Mapping[str, Reader] | None = None
+) -> tuple[RateSource, ...]:
+    """The configured rate sources, some of which ask `rails` or read chains, by name. Raises `ConfigError`."""
     problems: list[tuple[str, str]] = []
     sources = []
     currencies = tuple(sorted({corridor.currency for corridor in settings.corridors}))
@@ -143,14 +228,44 @@ def make_sources(settings: Settings) -> tuple[RateSource, ...]:
             base_url=source.base_url,
             app_id=source.app_id.get_secret_value() if source.app_id else None,
             path=source.path,
+            max_age=None if source.max_age_s is None else timedelta(seconds=source.max_age_s),
+            signature=source.signature,
+            public_key=source.public_key,
+            chain=source.chain,
+            feeds=None if source.feeds is None else tuple(_feed(feed) for feed in source.feeds),
+            sequencer=source.sequencer,
+            grace_s=source.grace_s,
+            adapter=source.adapter,
+            size=source.size,
         )
         try:
-            sources.append(make_source(wanted, currencies=currencies, max_age=timedelta(seconds=settings.pricing.max_age_s)))
+            sources.append(
+                make_source(
+                    wanted,
+                    currencies=currencies,
+                    max_age=timedelta(seconds=settings.pricing.max_age_s),
+                    rails=None if rails is None else rails.adapters,
+                    readers=readers,
+                )
+            )
         except BadSettings as error:
             problems.extend((f"pricing.sources[{number}].{key}", text) for key, text in error.problems.items())
     if problems:
         raise ConfigError(problems)
     return tuple(sources)
+
+
+def _feed(feed: PriceFeed) -> Feed:
+    return Feed(base=feed.base, quote=feed.quote, address=feed.address, heartbeat=timedelta(seconds=feed.heartbeat_s))
+
+
+def make_memory(settings: Settings) -> Memory:
+    """How long what a rail did counts."""
+    return Memory(
+        half_life=timedelta(hours=settings.experience.half_life_h),
+        now_half_life=timedelta(minutes=settings.experience.now_minutes),
+        says_nothing=(LEASE_RAN_OUT, OUTSIDE_LIMITS),
+    )
 
 
 def chain_terms(chain: Chain) -> ChainTerms:
@@ -240,6 +355,12 @@ def make_leg_wallets(settings: Settings, *, wallets: Wallets) -> LegWallets:
         coins = {token.address.lower(): chain.asset(token=token) for token in chain.tokens}
         by_chain[chain.chain_id] = LegWallet(chain_id=chain.chain_id, address=address, account=account, coins=coins)
     return LegWallets(by_chain=by_chain, ours=wallets.ours)
+
+
+def make_float_book(settings: Settings, *, rails: Rails, offer: Offer, wallets: LegWallets) -> FloatBook:
+    """What we keep at rails, and how it gets there. Raises `ConfigError`."""
+    rules = float_rules(settings, capabilities=rails.capabilities, wallets=wallets, tariffs=make_tariffs(settings))
+    return FloatBook(rails=tuple(rails), offer=offer, rules=rules)
 
 
 def _addresses(settings: Settings) -> dict[Path, str]:

@@ -23,8 +23,10 @@ CALLS = {  # dotted call -> the one file where it may stand
 STATE_WRITER = "gateway/orders/advance.py"
 FILE_MOST, FUNCTION_MOST = 400, 60
 SQL_STATE = re.compile(r"UPDATE\s+orders\b.*?\bSET\b.*?\bstate\s*=", re.DOTALL | re.IGNORECASE)
-# Seconds of waiting and network time-outs aren't money; everything else that is counted is an int.
-FLOATS_MAY_STAND_IN = re.compile(r"_s\b|seconds|timeout|delay|pause|backoff|random|block_time|interval", re.IGNORECASE)
+# Seconds of waiting, network time-outs, probabilities and their evidence aren't money; all else that is counted is an int.
+FLOATS_MAY_STAND_IN = re.compile(
+    r"_s\b|seconds|timeout|delay|pause|backoff|random|block_time|interval|success|samples|worth|weight", re.IGNORECASE
+)
 
 
 def dotted(node: ast.AST) -> str:

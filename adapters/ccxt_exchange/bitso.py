@@ -33,6 +33,7 @@ from gateway.offramp import (
     Report,
     Resend,
 )
+from gateway.prices import KeepsOrderBook, OrderBook
 from gateway.railkit.documents import inner, money_of, text_of
 from gateway.railkit.evidence import chosen
 from gateway.railkit.http import Answer, NoAnswer, NotAsked
@@ -112,6 +113,17 @@ class Bitso:
         if None in found:
             raise NotAsked("Bitso tells no balance that can be read")
         return tuple(money for money in found if money is not None)
+
+    async def order_book(self) -> OrderBook:
+        """`GET /v3/order_book`: the bids for our coin, as old as `updated_at` says. Raises `NotAsked`."""
+        try:
+            answer = await self._client.public("order_book", {"book": self._book})
+        except (NotSent, NoAnswer) as error:
+            raise NotAsked(f"no order book: {error}") from None
+        refused, as_of = spei.refusal(answer, settings=self._settings), spei.updated_at(answer)
+        if refused is not None or as_of is None:
+            raise NotAsked(f"no order book: {refused[0] if refused else 'it has no time'}")
+        return OrderBook(base=self._settings.coin, quote=MXN.code, bids=tuple(spei.bids(answer)), as_of=as_of)
 
     @property
     def webhooks(self) -> Mapping[str, str]:
@@ -292,3 +304,4 @@ def _evidence(read: Mapping[str, Any]) -> dict[str, str]:
 _in_legs: type[PaysInLegs] = Bitso
 _holds_balance: type[HoldsBalance] = Bitso
 _names_attempt: type[NamesAttempt] = Bitso
+_keeps_order_book: type[KeepsOrderBook] = Bitso

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -79,6 +80,15 @@ def bids(answer: Answer) -> list[tuple[Fraction, Fraction]]:
     found = [(_number(each, "price"), _number(each, "amount")) for each in read or [] if isinstance(each, dict)]
     good = [(price, amount) for price, amount in found if price is not None and amount is not None and price * amount > 0]
     return sorted(good, reverse=True)
+
+
+def updated_at(answer: Answer) -> datetime | None:
+    """Of when an order book is; None if it doesn't say."""
+    try:
+        read = datetime.fromisoformat(inner(payload(answer)).get("updated_at") or "")
+    except (ValueError, TypeError):
+        return None
+    return read if read.tzinfo else None
 
 
 class Fills(NamedTuple):

@@ -7,7 +7,8 @@ are back at our own address.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from itertools import count
 
 from adapters.paycrest import verdict, wire
@@ -16,6 +17,7 @@ from adapters.paycrest.codes import REFUSED_PAYLOAD, Place, order_meaning
 from adapters.paycrest.countries import corridors, institution, is_account
 from adapters.paycrest.settings import PaycrestSettings
 from gateway.legs import CoinTransfer, Leg, LegPlan, LegReport, PaysInLegs, attempt_of_leg
+from gateway.money import decimal_of
 from gateway.offramp import (
     AdapterContext,
     AttemptRef,
@@ -35,7 +37,8 @@ from gateway.offramp import (
     Report,
     Resend,
 )
-from gateway.railkit.documents import Unreadable, document, document_or_empty, inner, text_of
+from gateway.prices import RailRate, TellsRates
+from gateway.railkit.documents import Unreadable, document, document_or_empty, inner, money_of, text_of
 from gateway.railkit.evidence import clean
 from gateway.railkit.http import NoAnswer
 from gateway.railkit.keys import same
@@ -125,6 +128,22 @@ class Paycrest:
         if answer.status != 200 or name is None:  # noqa: PLR2004 - OK
             raise OfframpError(f"no name: {verdict.of_error(answer)[1]}")
         return Holder(name=None if name == NO_NAME else name, can_receive=True)
+
+    async def rates(self, currencies: Sequence[str], *, size: Fraction) -> Sequence[RailRate]:
+        """`GET /rates/{network}/{token}/{amount}/{fiat}`, side sell, asked per currency. Raises `OfframpError`."""
+        ours = {corridor.asset.code for corridor in self._capabilities.corridors}
+        found = [await self._rate(currency, size) for currency in currencies if currency in ours]
+        return [rate for rate in found if rate is not None]
+
+    async def _rate(self, currency: str, size: Fraction) -> RailRate | None:
+        """What it pays for one coin now, if it pays in this currency at all."""
+        settings, amount = self._settings, decimal_of(size, digits=self._settings.token_decimals)
+        answer = await self._client.ask(wire.RATES.format(settings.network, settings.token, amount, currency))
+        told = money_of(inner(document_or_empty(answer.body), "data", "sell").get("rate"), wire.FINEST)
+        if answer.status != 200 or told is None or not told.units:  # noqa: PLR2004 - OK
+            return None
+        price = Fraction(told.units, 10**wire.FINEST.decimals)
+        return RailRate(base=settings.token, quote=currency, price=price, as_of=self._clock())
 
     @property
     def webhooks(self) -> Mapping[str, str]:
@@ -231,3 +250,4 @@ _offramp: type[Offramp] = Paycrest
 _pays_in_legs: type[PaysInLegs] = Paycrest
 _names_attempt: type[NamesAttempt] = Paycrest
 _looks_up_names: type[LooksUpNames] = Paycrest
+_tells_rates: type[TellsRates] = Paycrest

@@ -16,6 +16,8 @@ from gateway.railkit.http import Answer
 
 ORDERS, VERIFY = "/sender/orders", "/verify-account"
 ORDER = ORDERS + "/{}"
+RATES = "/rates/{}/{}/{}/{}"
+"""Network, token, amount of coins, currency."""
 PAGE = ORDERS + "?page={}&pageSize={}&direction=offramp"
 FINEST = Asset("", 18)
 """As many digits as a rate or an amount of coins may have behind its point."""

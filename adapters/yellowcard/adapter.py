@@ -8,8 +8,8 @@ lost before the acceptance has moved nothing and expires by itself; what is lost
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from fractions import Fraction
 
 from adapters.yellowcard import verdict, wire
@@ -43,6 +43,7 @@ from gateway.offramp import (
     Report,
     Resend,
 )
+from gateway.prices import RailRate, TellsRates
 from gateway.railkit.documents import Unreadable, document, document_or_empty, money_of, text_of
 from gateway.railkit.http import Answer, NoAnswer
 from gateway.railkit.keys import event_id, same
@@ -206,6 +207,16 @@ class YellowCard:
             raise OfframpError(f"no name: {verdict.of_error(answer)[1]}")
         return Holder(name=name, can_receive=True)
 
+    async def rates(self, currencies: Sequence[str], *, size: Fraction) -> Sequence[RailRate]:
+        """`GET /business/rates`: `sell` is what one dollar brings in a payout, whatever the size. Raises `OfframpError`."""
+        del size
+        answer = await self._client.ask(wire.RATES)
+        listed = document_or_empty(answer.body).get("rates")
+        if answer.status != 200 or not isinstance(listed, list):  # noqa: PLR2004 - OK
+            raise OfframpError(f"no rates: {verdict.of_error(answer)[1]}")
+        found = [_rate(each) for each in listed if isinstance(each, dict) and each.get("code") in currencies]
+        return [rate for rate in found if rate is not None]
+
     @property
     def webhooks(self) -> Mapping[str, str]:
         """One address for all payments."""
@@ -261,6 +272,18 @@ class YellowCard:
             raise ForgedCallback(str(error)) from None
 
 
+def _rate(listed: Mapping[str, object]) -> RailRate | None:
+    """One currency's rate; None if price or time can't be read."""
+    told = money_of(listed.get("sell"), Asset("", FINEST))
+    try:
+        as_of = datetime.fromisoformat(str(listed.get("updatedAt")))
+    except ValueError:
+        return None
+    if told is None or not told.units or as_of.tzinfo is None:
+        return None
+    return RailRate(base="USD", quote=str(listed.get("code")), price=Fraction(told.units, 10**FINEST), as_of=as_of)
+
+
 def _held(account: Mapping[str, object]) -> Money | None:
     """What an account holds, cut to the currency's smallest unit; None for a currency that we don't know."""
     asset = ASSETS.get(str(account.get("currency")))
@@ -275,3 +298,4 @@ _names_attempt: type[NamesAttempt] = YellowCard
 _cancels: type[Cancels] = YellowCard
 _holds_balance: type[HoldsBalance] = YellowCard
 _looks_up_names: type[LooksUpNames] = YellowCard
+_tells_rates: type[TellsRates] = YellowCard

@@ -13,7 +13,7 @@ from gateway.offramp import Instruction, Method
 from gateway.railkit.documents import document_or_empty, money_of, text_of
 from gateway.railkit.http import Answer
 
-ACCOUNT, RESOLVE = "/business/account", "/business/details/bank"
+ACCOUNT, RESOLVE, RATES = "/business/account", "/business/details/bank", "/business/rates"
 BY_SEQUENCE, FAIL_PENDING = "/business/payments/sequence-id/{}", "/business/payments/{}/fail-pending-liquidity"
 """Under these names in both namings."""
 ACCOUNT_TYPES = {Method.BANK: "bank", Method.MOBILE_MONEY: "momo"}

@@ -85,15 +85,25 @@ _TOKEN_REQUEST = {
 }
 
 
-def bearer(services: ApiServices) -> Callable[[Request], Awaitable[Claims]]:
-    """A dependency: the verified claims of the request's token. Raises `InvalidToken`."""
+def verified_token(services: ApiServices) -> Callable[[Request], Awaitable[Claims]]:
+    """A dependency: the claims of the request's token, whose client may have been revoked since. Raises `InvalidToken`."""
 
     async def verified(request: Request) -> Claims:
         headers = request.headers.getlist("authorization")
         scheme, _, text = (headers[0] if len(headers) == 1 else "").partition(" ")
         if scheme.lower() != "bearer":
             raise InvalidToken("no bearer token")
-        claims = services.verifier.verify(text, now=services.clock())
+        return services.verifier.verify(text, now=services.clock())
+
+    return verified
+
+
+def bearer(services: ApiServices) -> Callable[[Request], Awaitable[Claims]]:
+    """A dependency: the verified claims of the request's token. Raises `InvalidToken`."""
+    token = verified_token(services)
+
+    async def verified(request: Request) -> Claims:
+        claims = await token(request)
         async with transaction(services.engine) as connection:
             if not await is_active(connection, client_id=claims.client_id):
                 raise InvalidToken("the client was revoked")

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from fastapi import Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import OAuth2
+from pydantic import BaseModel, ValidationError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.api.access import TOKEN_PATH
 from gateway.api.services import ApiServices
 from gateway.db.session import transaction
 from gateway.partners.idempotency import KEY_MOST, Answer, check_key, once
+
+M = TypeVar("M", bound=BaseModel)
 
 # Only describes: `bearer` asks for the token.
 SCHEME = OAuth2(
@@ -33,6 +38,16 @@ IDEMPOTENCY_KEY = {
     ]
 }
 """Addition to a route's OpenAPI operation."""
+
+
+def read_document(model: type[M], body: bytes) -> M:
+    """A request's body, as FastAPI would read it. Raises `RequestValidationError`."""
+    if not body:
+        raise RequestValidationError([{"type": "missing", "loc": ("body",), "msg": "Field required", "input": None}])
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise RequestValidationError([fault | {"loc": ("body", *fault["loc"])} for fault in error.errors()]) from None
 
 
 async def answer_once(

@@ -11,6 +11,7 @@ from gateway.api.schemas import (
     CoinOut,
     CorridorOut,
     CorridorsOut,
+    DeliveryOut,
     DepositOut,
     EconomyOut,
     FeeOut,
@@ -28,6 +29,7 @@ from gateway.api.schemas import (
 )
 from gateway.money import Money, decimal_of
 from gateway.payouts.views import DepositView, OrderView, RefundView
+from gateway.pricing.breakdown import SDG_TARGET_PERCENT
 from gateway.pricing.drops import next_drop
 from gateway.pricing.offer import Economy, Offer, Token
 from gateway.pricing.quotes import QuoteView
@@ -87,9 +89,14 @@ def quote_document(quote: QuoteView) -> QuoteOut:
             sources=list(quote.sources),
         ),
         fees=[FeeOut(kind=fee.kind, currency=fee.amount.asset.code, amount=fee.amount.decimal()) for fee in quote.fees],
+        cash_out=_amount(quote.parts.cash_out),
+        in_hand=_amount(quote.parts.in_hand),
         total_cost_percent=quote.total_cost_percent,
+        sdg_target_percent=SDG_TARGET_PERCENT,
+        within_sdg_target=quote.parts.within_sdg,
         speed=quote.speed,
         next_drop_at=quote.next_drop_at(quote.created_at),
+        delivery=None if quote.delivery is None else DeliveryOut(**quote.delivery._asdict()),
     )
 
 
@@ -112,6 +119,7 @@ def order_document(order: OrderView, *, offer: Offer, public_url: str) -> OrderO
         owed=None if order.owed is None else _amount(order.owed),
         speed=order.speed,
         drop_at=order.drop_at,
+        there_by=order.there_by,
         recipient=_recipient(order),
         deposit=_deposit(order, token=token, chain=chain),
         deposits=[_transfer(deposit) for deposit in order.deposits],

@@ -126,6 +126,30 @@ FLOATS = Measure(
         "promised": Family("lastmile_float_promised", "What of it open payments will take."),
     },
 )
+FLOATS_SEEN = Measure(
+    text("""
+        SELECT f.rail, f.asset, f.told / power(CAST(10 AS numeric), s.decimals) AS told,
+            f.available / power(CAST(10 AS numeric), s.decimals) AS available,
+            f.low / power(CAST(10 AS numeric), s.decimals) AS low,
+            f.critical / power(CAST(10 AS numeric), s.decimals) AS critical,
+            CAST(greatest(extract(epoch FROM CAST(:now AS timestamptz) - f.told_at), 0) AS bigint) AS told_age,
+            CAST(greatest(extract(epoch FROM CAST(:now AS timestamptz) - f.seen_at), 0) AS bigint) AS seen_age,
+            f.chance_6h / 10000.0 AS six, f.chance_24h / 10000.0 AS day, f.chance_72h / 10000.0 AS three_days
+        FROM floats AS f JOIN assets AS s ON s.code = f.asset
+    """),
+    ("rail", "asset"),
+    {
+        "told": Family("lastmile_float_told", "What the rail said last, in whole units of the currency."),
+        "told_age": Family("lastmile_float_told_age_seconds", "Time since it said so."),
+        "available": Family("lastmile_float_available", "What could still be promised when the float was last looked at."),
+        "seen_age": Family("lastmile_float_seen_age_seconds", "Time since it was."),
+        "low": Family("lastmile_float_low_mark", "What the operator's low mark came to."),
+        "critical": Family("lastmile_float_critical_mark", "What the operator's critical mark came to."),
+        "six": Family("lastmile_float_dry_within_6h", "How likely the float runs dry within 6 hours, from 0 to 1."),
+        "day": Family("lastmile_float_dry_within_24h", "How likely the float runs dry within 24 hours."),
+        "three_days": Family("lastmile_float_dry_within_72h", "How likely the float runs dry within 72 hours."),
+    },
+)
 RECONCILED = Measure(
     text("""
         SELECT CAST(greatest(extract(epoch FROM CAST(:now AS timestamptz) - max(finished_at)), 0) AS bigint) AS age,
@@ -235,6 +259,25 @@ RATES = Measure(
     ("source", "base", "quote"),
     {"age": Family("lastmile_rate_age_seconds", "Age of a source's newest rate.")},
 )
+STOPS = Measure(
+    text("SELECT breaker AS kind, subject, 1 AS stopped FROM market_stops WHERE lifted_at IS NULL"),
+    ("kind", "subject"),
+    {"stopped": Family("lastmile_quotes_stopped", "1 for each breaker that stops quotes of a pair, coin or corridor.")},
+)
+MARKET = Measure(
+    text("""
+        SELECT base, quote, CAST(greatest(extract(epoch FROM CAST(:now AS timestamptz) - at), 0) AS bigint) AS age,
+            sqrt(moves) AS volatility
+        FROM market_pairs
+    """),
+    ("base", "quote"),
+    {
+        "age": Family(
+            "lastmile_mid_age_seconds", "Time since a middle rate was published that differed from the one before."
+        ),
+        "volatility": Family("lastmile_mid_volatility_bps", "Realised standard deviation of an hour, in basis points."),
+    },
+)
 
 MEASURES = (
     CHAINS,
@@ -246,6 +289,7 @@ MEASURES = (
     ATTEMPTS,
     RAILS,
     FLOATS,
+    FLOATS_SEEN,
     RECONCILED,
     UNALLOCATED,
     STRAYS,
@@ -258,5 +302,7 @@ MEASURES = (
     QUEUES,
     WALLETS,
     RATES,
+    STOPS,
+    MARKET,
 )
 """All of them, in the order in which they are read."""

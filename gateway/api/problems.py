@@ -7,6 +7,7 @@ would be right. What a client sent is not repeated, and nothing of our own insid
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
 from http import HTTPStatus
 from inspect import isawaitable
 from typing import Any
@@ -48,6 +49,12 @@ STATUS: Mapping[str, int] = {
     "bad_idempotency_key": 400,
     "rate_unavailable": 503,
     "rate_disputed": 503,
+    "rate_jumped": 503,
+    "coin_unpriced": 503,
+    "coin_depegged": 409,
+    "coin_halted": 409,
+    "corridor_halted": 409,
+    "exposure_full": 429,
     "body_too_slow": 408,
     "quote_expired": 409,
     "quote_used": 409,
@@ -157,12 +164,15 @@ def refusal_problem(refusal: Refusal, *, oauth_error: str | None = None) -> JSON
     """
     faults = [] if refusal.field is None else [FieldFault(field=_short(_place(refusal.field)), message=_short(str(refusal)))]
     challenge = _CHALLENGES.get(refusal.code)
+    headers = {} if challenge is None else {"WWW-Authenticate": challenge}
+    if refusal.retry_after is not None:
+        headers["Retry-After"] = str(-(-refusal.retry_after // timedelta(seconds=1)))
     return _response(
         status=STATUS.get(refusal.code, HTTPStatus.UNPROCESSABLE_ENTITY),
         code=refusal.code,
         detail=_short(str(refusal)),
         errors=faults,
-        headers={} if challenge is None else {"WWW-Authenticate": challenge},
+        headers=headers,
         oauth_error=refusal.code if refusal.code in _OAUTH_CODES else oauth_error,
     )
 

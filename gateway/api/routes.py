@@ -12,16 +12,20 @@ from gateway.api.agents import network_router
 from gateway.api.bodies import BodyLimit
 from gateway.api.callbacks import callback_router
 from gateway.api.conventions import IDEMPOTENCY_KEY, SCHEME, answer_once
-from gateway.api.documents import corridors_document, order_document, quote_document
+from gateway.api.documents import corridors_document, order_document
 from gateway.api.fills import fills_router
 from gateway.api.headers import ClosedByDefault
 from gateway.api.health import health_router
 from gateway.api.metrics import metrics_router
 from gateway.api.problems import install_problems
+from gateway.api.quoting import quotes_router
+from gateway.api.rails import rails_router
+from gateway.api.rates import rates_router
 from gateway.api.redirects import redirects_router
 from gateway.api.refunds import refunds_router
 from gateway.api.requotes import requotes_router
-from gateway.api.schemas import CorridorsOut, OrderBody, OrderOut, QuoteBody, QuoteOut, RecipientBody
+from gateway.api.route import route_router
+from gateway.api.schemas import CorridorsOut, OrderBody, OrderOut, RecipientBody
 from gateway.api.services import ApiServices
 from gateway.api.ways import account_given, way_given
 from gateway.db.session import transaction
@@ -32,17 +36,21 @@ from gateway.partners.idempotency import Answer
 from gateway.partners.tokens import Claims
 from gateway.payouts.queries import order_view
 from gateway.payouts.redirect import OrderNotFound
-from gateway.pricing.offer import Offer, Speed
-from gateway.pricing.quotes import QuoteRequest, QuoteView, find_quote, make_quote
+from gateway.pricing.offer import Offer
+from gateway.pricing.quotes import QuoteView, find_quote
 
 
 def install(app: FastAPI, services: ApiServices) -> None:
     """Add the API to an application."""
     app.include_router(access_router(services))
+    app.include_router(quotes_router(services))
     app.include_router(orders_router(services))
     app.include_router(refunds_router(services))
     app.include_router(requotes_router(services))
     app.include_router(redirects_router(services))
+    app.include_router(rates_router(services))
+    app.include_router(route_router(services))
+    app.include_router(rails_router(services))
     app.include_router(callback_router(services))
     app.include_router(health_router(services))
     app.include_router(metrics_router(services))
@@ -57,7 +65,7 @@ def install(app: FastAPI, services: ApiServices) -> None:
 
 
 def orders_router(services: ApiServices) -> APIRouter:
-    """What can be paid, quotes and orders."""
+    """What can be paid, and orders."""
     router = APIRouter(prefix="/v1", tags=["orders"], dependencies=[Security(SCHEME)])
     partner = Annotated[Claims, Depends(bearer(services))]
 
@@ -65,24 +73,6 @@ def orders_router(services: ApiServices) -> APIRouter:
     async def get_corridors(_claims: partner) -> CorridorsOut:
         """What can be sent and where it can be paid out: the words and limits of a quote."""
         return corridors_document(services.offer, now=services.clock())
-
-    @router.post("/quotes", status_code=201)
-    async def post_quote(body: QuoteBody, claims: partner) -> QuoteOut:
-        """Lock a price. Give one of the two amounts; the quote holds for exactly what it says until `expires_at`."""
-        request = QuoteRequest(
-            partner_id=claims.partner_id,
-            chain=body.send.chain,
-            asset=body.send.asset,
-            send_amount=body.send.amount,
-            country=body.receive.country,
-            currency=body.receive.currency,
-            method=body.receive.method,
-            receive_amount=body.receive.amount,
-            speed=Speed(body.speed),
-        )
-        async with transaction(services.engine) as connection:
-            quote = await make_quote(connection, request=request, offer=services.offer, now=services.clock())
-        return quote_document(quote)
 
     @router.post("/orders", status_code=201, response_model=OrderOut, openapi_extra=IDEMPOTENCY_KEY)
     async def post_order(request: Request, body: OrderBody, claims: partner) -> JSONResponse:

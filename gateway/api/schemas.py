@@ -189,15 +189,31 @@ class RateOut(BaseModel):
 
 
 class FeeOut(BaseModel):
-    """One part of the cost, in the receive currency."""
+    """One part of the cost, in the receive currency; parts that are zero aren't listed.
+
+    `kind`: fx_margin, what our rate lies below the middle of the market; service_fee, ours; partner_fee, the partner's;
+    rail_fee, the payment service's; network_fee, for the chain's fees; rounding, what can't be paid out.
+    """
 
     kind: str
     currency: str
     amount: str
 
 
+class DeliveryOut(BaseModel):
+    """When a payout is there, in seconds after it can be sent: as one in two is, and as nineteen of twenty are."""
+
+    p50_s: int
+    p95_s: int
+
+
 class QuoteOut(BaseModel):
-    """A locked price. `next_drop_at`: when an economy payout would go if its money were there now."""
+    """A locked price. `next_drop_at`: when an economy payout would go if its money were there now.
+
+    `receive` lands. `cash_out` is what the recipient is charged by others to have it in cash, as far as is known, and
+    `in_hand` is left of it then. `total_cost_percent` counts both, fees and cash-out, of what the coins are worth at the
+    middle rate; `sdg_target_percent` is the target of SDG 10.c for it.
+    """
 
     id: str
     created_at: datetime
@@ -206,9 +222,14 @@ class QuoteOut(BaseModel):
     receive: ReceiveOut
     rate: RateOut
     fees: list[FeeOut]
+    cash_out: AmountOut
+    in_hand: AmountOut
     total_cost_percent: str
+    sdg_target_percent: str
+    within_sdg_target: bool
     speed: str
     next_drop_at: datetime | None
+    delivery: DeliveryOut | None
 
 
 class DepositOut(BaseModel):
@@ -290,7 +311,8 @@ class AttemptOut(BaseModel):
 class OrderOut(BaseModel):
     """An order and where its money is.
 
-    `drop_at`: the drop with which an economy payout goes. `attempts`: the latest twenty, oldest first. `owed`: what a
+    `drop_at`: the drop with which an economy payout goes. `there_by`: when the money is there, as nineteen of twenty
+    payments are, while it is on its way. `attempts`: the latest twenty, oldest first. `owed`: what a
     payment in part left the recipient without.
     """
 
@@ -308,6 +330,7 @@ class OrderOut(BaseModel):
     owed: AmountOut | None
     speed: str
     drop_at: datetime | None
+    there_by: datetime | None
     recipient: RecipientOut
     deposit: DepositOut
     deposits: list[TransferOut]

@@ -16,6 +16,7 @@ from gateway.payouts.addresses import CallbackAddresses
 from gateway.payouts.rails import Rails
 from gateway.pricing.offer import Offer
 from gateway.refunds.wallets import NO_WALLETS, Wallets
+from gateway.routing.scene import Scenes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,5 +43,7 @@ class ApiServices:
     """What a scraper of /metrics shows; None: only this machine may ask."""
     pickups: PickupRules | None = None
     """Limits of our own network of cash agents; None: it isn't served."""
+    scenes: Scenes | None = None
+    """What choices of rails look at; None: only what the rails can do."""
     fills: FillKey | None = None
     """With which gateways that offer payouts to partners prove themselves; None: nobody can."""

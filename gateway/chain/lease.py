@@ -19,11 +19,14 @@ from gateway.ids import new_token
 TERM = timedelta(seconds=6)
 """How long a lease lasts; how long a chain stands still at most after its watcher was killed."""
 RENEW_AFTER = TERM / 2
+CLOCKS_APART = timedelta(minutes=1)
+"""A lease that lies further ahead than this and a term comes from a clock that was set back since: its holder is gone, or
+will take a new one. Waiting for it would leave the chain unwatched for as long as that clock was ahead."""
 
 _TAKE = text("""
 INSERT INTO chain_leases (chain_id, holder, until) VALUES (:chain_id, :holder, :until)
 ON CONFLICT (chain_id) DO UPDATE SET holder = excluded.holder, until = excluded.until
-WHERE chain_leases.holder = excluded.holder OR chain_leases.until <= :now
+WHERE chain_leases.holder = excluded.holder OR chain_leases.until <= :now OR chain_leases.until > :too_far
 """)
 _GIVE_UP = text("DELETE FROM chain_leases WHERE chain_id = :chain_id AND holder = :holder")
 
@@ -45,6 +48,7 @@ class Lease:
         if self._taken is not None and now - self._taken < RENEW_AFTER:
             return True
         values = {"chain_id": self._chain_id, "holder": self._holder, "until": now + TERM, "now": now}
+        values["too_far"] = now + TERM + CLOCKS_APART
         async with transaction(self._engine, point="lease.take") as connection:
             taken = (await connection.execute(_TAKE, values)).rowcount == 1
         self._taken = now if taken else None

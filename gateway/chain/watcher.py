@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
 from sqlalchemy import text
@@ -31,6 +32,13 @@ from gateway.db.session import reading, transaction
 LOOK_AGAIN_S = 5.0
 """How long a final block stays known while a backfill goes on below it."""
 
+START_BACK_MOST = timedelta(days=1)
+"""How far back a first watcher looks for addresses of ours: orders live for minutes; `lastmile chain scan` goes further."""
+START_STRIDE = 64
+CLOCKS_APART = timedelta(minutes=10)
+"""By how much a chain's clock and ours may differ."""
+
+_FIRST_ADDRESS = text("SELECT min(created_at) FROM deposit_addresses WHERE created_at > :since")
 _WAITING = text("UPDATE chain_cursors SET waiting = :why WHERE chain_id = :chain_id AND waiting IS DISTINCT FROM :why")
 
 
@@ -184,10 +192,24 @@ class Watcher:
 
     async def _start(self, ends: Ends) -> Progress:
         start = self._terms.start_block
-        header = await self._header(ends.final if start is None else min(max(start - 1, 0), ends.final))
+        if start is None:
+            header = await self._before_first_address(await self._header(ends.final))
+        else:
+            header = await self._header(min(max(start - 1, 0), ends.final))
         async with transaction(self._engine, point="watcher.start") as connection:
             await record.start_cursor(connection, chain_id=self._chain_id, header=header, now=self._clock())
         return Progress(did=Did.STARTED, cursor=_place(header))
+
+    async def _before_first_address(self, header: Header) -> Header:
+        """That block, or an earlier one from before the first address: orders may be paid before any watcher has started."""
+        async with reading(self._engine) as connection:
+            values = {"since": self._clock() - START_BACK_MOST}
+            first = (await connection.execute(_FIRST_ADDRESS, values)).scalar_one()
+        back = START_STRIDE
+        while first is not None and header.number and first - CLOCKS_APART < header.time:
+            header = await self._header(max(header.number - back, 0))
+            back *= 2
+        return header
 
     async def _behind(self, cursor: Cursor, ends: Ends) -> Progress:
         """Nodes with fewer blocks than we have seen lag, unless their newest one isn't the one that we know."""

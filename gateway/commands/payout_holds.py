@@ -48,6 +48,8 @@ def held(
         hours = (now - one.since) // timedelta(hours=1)
         said = f"  {one.rail} said: {one.said}" if one.said else ""
         typer.echo(f"{one.order_id}  {one.reason:17}  {one.funds} for {one.deliver}  {hours} h{said}")
+        if one.advice:
+            typer.echo(f"    {one.advice}")
         typer.echo(f"    can: {', '.join(one.ways)}")
     if not found:
         typer.echo("None is held.", err=True)

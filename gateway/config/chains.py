@@ -146,6 +146,10 @@ class Chain(Group):
     refunds: Refunds | None = Field(None, description="a [chains.refunds] table")
     legs: Legs | None = Field(None, description="a [chains.legs] table")
     tokens: Annotated[tuple[Token, ...], NotEmpty] = Field(description="at least one [[chains.tokens]] table")
+    network_fee: str | None = Field(
+        None, description='an amount in quotes, in the currency that a coin is worth one of, as in "0.05"'
+    )
+    """What a customer pays per payment for this chain's fees. Absent: nothing."""
 
     @field_validator("rpc")
     @classmethod
@@ -185,6 +189,18 @@ class Chain(Group):
     def _tokens_as_known(cls, tokens: tuple[Token, ...], info: ValidationInfo) -> tuple[Token, ...]:
         refuse_contradictions(tokens, chain_id=needed(info, "chain_id"))
         return tokens
+
+    @field_validator("network_fee", mode="plain")
+    @classmethod
+    def _in_every_coin(cls, value: object, info: ValidationInfo) -> str:
+        for token in needed(info, "tokens"):
+            amount(value, Asset(token.symbol, token.decimals))
+        return str(value)
+
+    def network_fee_of(self, *, token: Token) -> Money | None:
+        """What a customer pays for the chain's fees, in that coin; None: nothing."""
+        fee = None if self.network_fee is None else Money.parse(self.network_fee, self.asset(token=token))
+        return fee if fee is not None and fee.units else None
 
     def asset(self, *, token: Token) -> Asset:
         """A coin of this chain as an asset: USDC@8453 with its decimals."""

@@ -12,6 +12,43 @@ from gateway.config.sources import Source
 from gateway.money import Money
 
 
+class Breakers(Group):
+    """[pricing.breakers]: what stops quotes, beside `max_age_s`, `max_spread_bps` and `min_sources`."""
+
+    jump_bps: Annotated[Bps, Field(ge=1)] = Field(
+        1000, description="by how many hundredths of a percent a price may move within jump_per_s, from 1 to 9999"
+    )
+    jump_per_s: Seconds = Field(3600, description="seconds from 1 to 604800, as in 3600")
+    jump_rounds: Annotated[Whole, Field(ge=1, le=100)] = Field(
+        3, description="how many rounds of newer prices confirm a jump, from 1 to 100"
+    )
+    depeg_bps: Annotated[Bps, Field(ge=1)] = Field(
+        100, description="how many hundredths of a percent a coin may be from its peg, from 1 to 9999, as in 100"
+    )
+    depeg_recovery_s: Seconds = Field(
+        3600, description="for how many seconds a coin has to be back at its peg before it is taken again"
+    )
+    coin_sources: Annotated[Whole, Field(ge=1, le=100)] = Field(
+        1, description="how many fresh sources a coin's own price needs, at least 1"
+    )
+    par_assumed: bool = Field(
+        True, description="true if a coin that no source prices counts as worth its peg, false if it isn't taken"
+    )
+
+
+class Ttl(Group):
+    """[pricing.ttl]: how volatility shortens quotes. `quote_ttl_s` is the longest."""
+
+    least_s: Seconds = Field(60, description="for how many seconds every quote holds at least, from 1 to 604800")
+    sigmas: Annotated[Whole, Field(ge=1, le=10)] = Field(
+        2, description="how many standard deviations a quote has to bear, from 1 to 10"
+    )
+    share_percent: Annotated[Whole, Field(ge=1, le=100)] = Field(
+        50, description="the share of the spread that a move may use up, in percent from 1 to 100"
+    )
+    window_s: Seconds = Field(86_400, description="how many seconds back volatility is measured, from 1 to 604800")
+
+
 class Pricing(Group):
     """[pricing]: whom we believe, for how long, and what we promise."""
 
@@ -24,8 +61,13 @@ class Pricing(Group):
     min_sources: Annotated[Whole, Field(ge=1)] = Field(
         2, validate_default=True, description="how many fresh sources a price needs, at least 1"
     )
-    exposure_cap: Money | None = Field(None, description='US dollars in quotes, as in "500"')
-    """In US dollars: how much we credit before finality. Absent: nothing."""
+    exposure_cap: Money | None = Field(None, description='US dollars in quotes, as in "20000"')
+    """How many US dollars open quotes and unpaid orders may promise to one partner, or to all on the form, in one corridor.
+
+    A locked price that nobody has to use is an option for free, and this limits what it can cost. Absent: no limit.
+    """
+    breakers: Breakers = Field(Breakers(), description="a [pricing.breakers] table")
+    ttl: Ttl = Field(Ttl(), description="a [pricing.ttl] table")
 
     @field_validator("min_sources")
     @classmethod

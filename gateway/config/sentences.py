@@ -15,6 +15,7 @@ from gateway.config.secret import is_hidden
 from gateway.config.settings import GROUPS
 
 OWN = "give each its own"
+ONE_TARIFF = "one tariff says what the same payments cost"
 MERGE = "one corridor per country, currency and method"
 
 
@@ -58,6 +59,8 @@ def _unknown(key: str, known: list[str]) -> str:
 def _words(place: Place) -> tuple[str, ...]:
     """The place as `GROUPS` has it."""
     words = tuple(part for part in place if isinstance(part, str))
+    if words[:2] == ("routing", "policies"):
+        return (words[:2] + words[3:])[:3]
     return words[:1] + words[2:] if words[:1] == ("adapters",) else words
 
 
@@ -78,10 +81,18 @@ def _identities(tree: Mapping[str, object]) -> Iterator[tuple[Place, object, obj
         scope = (shown(corridor.get("country")), shown(corridor.get("currency")))
         for inner, method in _entries(corridor, "methods"):
             yield ("corridors", index, "methods", inner), method, scope, MERGE
+    yield from _tariffs(tree)
     pricing = tree.get("pricing")
     for index, source in _tables(pricing if isinstance(pricing, dict) else {}, "sources"):
         for key in _given(source, "name"):
             yield ("pricing", "sources", index, key), source[key], "source", OWN
+
+
+def _tariffs(tree: Mapping[str, object]) -> Iterator[tuple[Place, object, object, str]]:
+    for index, tariff in _tables(tree, "tariffs"):
+        whom = tuple(str(tariff.get(key, "")) for key in ("rail", "country", "currency", "method", "institution"))
+        for key in _given(tariff, "charge", "cash_out"):
+            yield ("tariffs", index, key), " ".join(filter(None, whom)), (key, whom), ONE_TARIFF
 
 
 def _given(table: Mapping[str, object], *keys: str) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
 from gateway.config.chains import Chain, Checkpoint, Finality, Legs, Refunds, Sweep, Token
+from gateway.config.experience import Experience
 from gateway.config.fields import (
     AdapterName,
     Bps,
@@ -25,12 +26,12 @@ from gateway.config.fields import (
     amount,
     currency_asset,
 )
-from gateway.config.floats import Floats
+from gateway.config.floats import FloatCalendar, FloatDeposit, FloatFill, FloatLevel, Floats
 from gateway.config.group import Group, needed
-from gateway.config.pricing import Pricing
-from gateway.config.routing import Routing
+from gateway.config.pricing import Breakers, Pricing, Ttl
+from gateway.config.routing import OpeningHours, Routing, RoutingPolicy, RoutingRule
 from gateway.config.sources import Source
-from gateway.config.tariffs import Tariff
+from gateway.config.tariffs import Band, Tariff
 from gateway.money import Asset, Money
 from gateway.offramp import Method
 
@@ -77,6 +78,8 @@ class Corridor(Group):
     least: Money = Field(alias="min", description='the smallest payout, in quotes, as in "100"')
     most: Money = Field(alias="max", description='the largest payout, in quotes, as in "250000"')
     economy: Economy | None = Field(None, description="a [corridors.economy] table")
+    pass_on_rail_fee: bool = Field(default=False, description="true or false")
+    """Whether the customer pays what the rail charges us ([[tariffs]]) on top of `fee`. Absent: it is in spread and fee."""
 
     @field_validator("fee", "least", "most", mode="plain")
     @classmethod
@@ -177,6 +180,7 @@ class Settings(Group):
     treasury: Treasury = Field(Treasury(), description="a [treasury] table")
     tariffs: tuple[Tariff, ...] = Field((), description="[[tariffs]] tables")
     routing: Routing = Field(Routing(), description="a [routing] table")
+    experience: Experience = Field(Experience(), description="an [experience] table")
     floats: Floats = Field(Floats(), description="a [floats] table")
     adapters: Annotated[Mapping[AdapterName, Adapter], NotEmpty] = Field(
         description='at least one table such as [adapters.mpesa] with a "kind"'
@@ -201,9 +205,21 @@ GROUPS: Mapping[tuple[str, ...], type[Group]] = {
     ("treasury",): Treasury,
     ("pricing",): Pricing,
     ("pricing", "sources"): Source,
+    ("pricing", "breakers"): Breakers,
+    ("pricing", "ttl"): Ttl,
     ("tariffs",): Tariff,
+    ("tariffs", "charge"): Band,
+    ("tariffs", "cash_out"): Band,
     ("routing",): Routing,
+    ("routing", "policies"): RoutingPolicy,
+    ("routing", "rules"): RoutingRule,
+    ("routing", "hours"): OpeningHours,
+    ("experience",): Experience,
     ("floats",): Floats,
+    ("floats", "levels"): FloatLevel,
+    ("floats", "fills"): FloatFill,
+    ("floats", "deposits"): FloatDeposit,
+    ("floats", "calendars"): FloatCalendar,
     ("adapters",): Adapter,
 }
 """Which group a table is, by its names without list indexes and adapter names."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any
@@ -19,6 +19,9 @@ from gateway.failpoints import failpoint
 POOL_SIZE = 10
 WAKE_CHANNEL = "lastmile"
 
+
+Statement = tuple[TextClause, Mapping[str, object]]
+"""What `rows_of_all` executes: a statement and its values."""
 
 _OPTIONS = " ".join(
     f"-c {option}"
@@ -103,11 +106,34 @@ async def rows(connection: AsyncConnection, statement: TextClause, values: Mappi
     return await cursor.fetchall() if cursor.description else []
 
 
+async def rows_of_all(connection: AsyncConnection, statements: Sequence[Statement]) -> list[list[Any]]:
+    """As `rows`, of several statements in one round trip: each is sent without waiting for the answers to those before.
+
+    They are executed in order, and each sees what was committed until its own turn.
+    """
+    driver = await _driver(connection)
+    cursors = [driver.cursor(row_factory=namedtuple_row) for _ in statements]
+    try:
+        async with driver.pipeline():
+            for cursor, (statement, values) in zip(cursors, statements, strict=True):
+                await cursor.execute(_driver_sql(statement, connection.dialect), values)
+    except psycopg.Error as error:
+        raise DBAPIError.instance(
+            "several", None, error, psycopg.Error, hide_parameters=True, dialect=connection.dialect
+        ) from error
+    return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
+
+
+async def _driver(connection: AsyncConnection) -> psycopg.AsyncConnection[Any]:
+    driver = (await connection.get_raw_connection()).driver_connection
+    assert isinstance(driver, psycopg.AsyncConnection)
+    return driver
+
+
 async def _execute(
     connection: AsyncConnection, statement: TextClause, values: Mapping[str, object], row_factory: AsyncRowFactory[Any]
 ) -> psycopg.AsyncCursor[Any]:
-    driver = (await connection.get_raw_connection()).driver_connection
-    assert isinstance(driver, psycopg.AsyncConnection)
+    driver = await _driver(connection)
     # SQLAlchemy's connections are bare; it makes the cursor that it wants each time, and so do we.
     cursor = driver.cursor(row_factory=row_factory)
     sql = _driver_sql(statement, connection.dialect)

@@ -31,7 +31,8 @@ from gateway.money import Asset, Money
 from gateway.operators.actions import record_action
 from gateway.orders.vanished import open_vanished, refuse_vanished
 from gateway.pricing.offer import Offer, Speed
-from gateway.pricing.quotes import QuoteRequest, QuoteView, find_quote, make_quote
+from gateway.pricing.quotes import QuoteView, find_quote, make_quote
+from gateway.pricing.requests import QuoteRequest
 
 
 class Channel(StrEnum):
@@ -118,7 +119,14 @@ async def offer_requote(
         raise NothingThere(order_id, coin.code)
     await refuse_vanished(connection, order_id=order_id)
     await refuse_frozen(connection, asset=coin.code)
-    rules = replace(offer.rules, quote_ttl=holds_for or offer.rules.quote_ttl)
+    ttl = holds_for or offer.rules.quote_ttl
+    # What lies here already is priced at what it is worth, whatever that is, for as long as a person says.
+    rules = replace(
+        offer.rules,
+        quote_ttl=ttl,
+        ttl=offer.rules.ttl if holds_for is None else replace(offer.rules.ttl, least=ttl),
+        takes_depegged=case.goes_on(coin),
+    )
     request = _request(case, amount, offer=offer)
     quote = await make_quote(connection, request=request, offer=replace(offer, rules=rules), now=now)
     requote_id = new_id("rqt", now=now)

@@ -20,7 +20,8 @@ from gateway.orders.postings import UNALLOCATED
 from gateway.orders.states import E, S
 from gateway.orders.vanished import refuse_vanished
 from gateway.payouts.holds import refuse_standing_hold
-from gateway.pricing.quotes import BadAmount
+from gateway.pricing.halts import by_subject, open_stops, refuse_halted
+from gateway.pricing.requests import BadAmount
 
 WRITTEN_OFF, TAKEN_BACK = "written_off", "write_off_undone"
 """Templates of the two entries."""
@@ -46,7 +47,7 @@ async def release_hold(connection: AsyncConnection, *, order_id: str, operator: 
     """Let a held order go on at the price it was made at, where that still fits: all of it is there and came in time.
 
     Raises `OrderNotFound`, `NotHeld`, `HoldStands` (what made the hold would make it again), `TermsDoNotHold` (offer a new
-    price instead), `DepositVanished`, `AssetFrozen`, `UnknownOperator` and `ReasonMissing`.
+    price instead), `DepositVanished`, `AssetFrozen`, `CoinDepegged`, `CoinHalted`, `UnknownOperator` and `ReasonMissing`.
     """
     case = await open_case(connection, order_id=order_id)
     if case.state is not S.HELD:
@@ -58,6 +59,7 @@ async def release_hold(connection: AsyncConnection, *, order_id: str, operator: 
         raise TermsDoNotHold.late(expired_at)
     await refuse_vanished(connection, order_id=order_id)
     await refuse_frozen(connection, asset=case.due.asset.code)
+    refuse_halted(by_subject(await open_stops(connection)), symbol=case.due.asset.symbol)
     await _decided(connection, "release", case, operator=operator, reason=reason, now=now)
     move = Move(
         order_id=order_id,

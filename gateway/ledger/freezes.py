@@ -6,10 +6,11 @@ swept nor refunded. What was instructed before goes on. Nothing thaws by itself,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum, auto
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -79,7 +80,7 @@ class NotFrozen(Refusal):
         super().__init__(f"{asset} is not frozen, so there is nothing to lift; `lastmile tokens list` shows what is")
 
 
-_OPEN = text(
+OPEN_FREEZES = text(
     "SELECT id, asset, kind, reason, frozen_at FROM asset_freezes WHERE lifted_at IS NULL ORDER BY asset, frozen_at, id"
 )
 _FREEZE = text("""
@@ -96,7 +97,11 @@ UPDATE asset_freezes SET lifted_at = :now, lifted_by = :operator WHERE asset = :
 
 async def open_freezes(connection: AsyncConnection) -> list[Freeze]:
     """Every open freeze, an asset's oldest first."""
-    rows = await connection.execute(_OPEN)
+    return read_freezes((await connection.execute(OPEN_FREEZES)).all())
+
+
+def read_freezes(rows: Iterable[Any]) -> list[Freeze]:
+    """What `OPEN_FREEZES` found."""
     return [
         Freeze(id=row.id, asset=row.asset, kind=FreezeKind(row.kind), reason=row.reason, frozen_at=row.frozen_at)
         for row in rows

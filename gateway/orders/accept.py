@@ -19,6 +19,7 @@ from gateway.orders.models import Order, OutboxMessage, RecipientWay
 from gateway.orders.models import Recipient as RecipientRow
 from gateway.orders.recipients import Recipient, Way
 from gateway.orders.states import S
+from gateway.pricing.halts import by_subject, corridor_subject, open_stops, refuse_halted
 
 
 class QuoteNotFound(Refusal):
@@ -77,7 +78,8 @@ async def accept_quote(
     """Make the order of a quote, in the caller's transaction.
 
     `factories` names the forwarder factory per chain id. Raises `QuoteNotFound`, `QuoteExpired`, `QuoteUsed`,
-    `AssetFrozen`; of a hundred callers at once one wins, the others get `QuoteUsed`.
+    `AssetFrozen`, and what `gateway.pricing.halts.refuse_halted` raises; of a hundred callers at once one wins, the others
+    get `QuoteUsed`.
     """
     quote = await _open_quote(connection, acceptance=acceptance, now=now)
     order_id, tracking_token = new_id("ord", now=now), new_token()
@@ -124,7 +126,10 @@ WHERE partner_id IS NOT DISTINCT FROM :partner_id
 AND (quote_id = :quote_id OR id IN (SELECT order_id FROM order_events WHERE data ->> 'replaced_quote' = :quote_id))
 """)
 # The lock lets one of several callers pass; the others then see its order.
-_QUOTE = text("SELECT partner_id, chain_id, send_asset, expires_at FROM quotes WHERE id = :quote_id FOR UPDATE")
+_QUOTE = text("""
+SELECT partner_id, chain_id, send_asset, receive_asset, country, method, expires_at FROM quotes
+WHERE id = :quote_id FOR UPDATE
+""")
 
 
 async def order_of_quote(connection: AsyncConnection, *, quote_id: str, partner_id: str | None) -> Accepted | None:
@@ -143,4 +148,10 @@ async def _open_quote(connection: AsyncConnection, *, acceptance: Acceptance, no
     if now >= quote.expires_at:
         raise QuoteExpired(quote.expires_at)
     await refuse_frozen(connection, asset=quote.send_asset, field="quote_id")
+    refuse_halted(
+        by_subject(await open_stops(connection)),
+        symbol=quote.send_asset.partition("@")[0],
+        corridor=corridor_subject(quote.country, quote.receive_asset, quote.method),
+        fields=("quote_id", "quote_id"),
+    )
     return quote

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.db.session import rows
 from gateway.orders.duties import seconds_within
-from gateway.orders.postings import account_sql, asset_sql, template_rows, units_sql
+from gateway.orders.postings import account_sql, asset_sql, template_rows, units_sql, worth_a_look_sql
 from gateway.orders.states import ECHOES, STEPS, E, P, S
 
 
@@ -103,7 +103,7 @@ WITH input AS MATERIALIZED (
             {units_sql()} AS amount
         FROM priced AS d
         JOIN jsonb_to_recordset(CAST(:templates AS jsonb)) AS line (template text, number smallint, source text,
-            destination text, asset text, units text) ON line.template = d.posting
+            destination text, asset text, units text, rare boolean) ON line.template = d.posting AND {worth_a_look_sql()}
     ) AS lines WHERE amount > 0
 ), alarmed AS (
     INSERT INTO incidents (cause, kind, order_id, detail, opened_at)

@@ -6,25 +6,27 @@ be moved, is for a person to say.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Row, text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.db.session import transaction, wake
 from gateway.ledger.freezes import frozen as frozen_assets
 from gateway.ledger.post import Entry, Transfer, post
 from gateway.money import Asset, Money
-from gateway.orders.advance import Move, advance
+from gateway.orders.advance import Advanced, Move, Verdict, advance
 from gateway.orders.states import E, S
+from gateway.pricing.exposure import money_arrived
+from gateway.pricing.rule import RULE, Cause, Stage, Treatment
 
 SET = 100
 """Deposits booked in one transaction."""
 
-UNDERPAID, FROZEN = "underpaid", "frozen"
+UNDERPAID, FROZEN, DEPEGGED = "underpaid", "frozen", "depegged"
 """Reasons of holds."""
 
 
@@ -40,6 +42,8 @@ class Sighting:
     amount: Money
     status: str
     booked: str | None
+    stopped: bool = False
+    """Its coin was stopped when it came: it has lost its peg, or a person has stopped it (`gateway.pricing.rule`)."""
 
     @property
     def cause(self) -> str:
@@ -128,7 +132,13 @@ def _why_held(standing: Standing, seen: Sighting, *, frozen: bool, in_time: bool
         return FROZEN
     if not in_time:
         return "late"
-    return UNDERPAID if seen.amount < standing.due else None
+    if seen.amount < standing.due:
+        return UNDERPAID
+    return DEPEGGED if _is_held(seen) else None
+
+
+def _is_held(seen: Sighting) -> bool:
+    return seen.stopped and RULE[Cause.COIN, Stage.AWAITING_DEPOSIT].treatment is Treatment.HELD
 
 
 def _judge_first(
@@ -164,16 +174,17 @@ def _top_up(standing: Standing, seen: Sighting, *, frozen: bool, now: datetime) 
     if after.has < after.due or standing.held_for != UNDERPAID:
         return Booking(entries=(entry,), after=after)
     lift = Move(order_id=standing.order_id, event=E.HOLD_LIFTED, cause=f"{seen.cause}:topped_up", due_at=now)
-    if not frozen:
+    if not frozen and not _is_held(seen):
         return Booking(moves=(lift,), entries=(entry,), after=replace(after, state=S.FUNDED))
     # Whole now, and held again in the same transaction: its reason is another one.
-    hold = hold_frozen(standing.order_id, cause=f"{seen.cause}:frozen")
-    return Booking(moves=(lift, hold), entries=(entry,), after=replace(after, held_for=FROZEN))
+    reason = FROZEN if frozen else DEPEGGED
+    hold = hold_frozen(standing.order_id, cause=f"{seen.cause}:{reason}", reason=reason)
+    return Booking(moves=(lift, hold), entries=(entry,), after=replace(after, held_for=reason))
 
 
-def hold_frozen(order_id: str, *, cause: str) -> Move:
-    """The step that holds a funded order because its asset is frozen."""
-    return Move(order_id=order_id, event=E.HOLD_PLACED, cause=cause, data={"reason": FROZEN})
+def hold_frozen(order_id: str, *, cause: str, reason: str = FROZEN) -> Move:
+    """The step that holds a funded order because its asset is frozen, or has lost its peg."""
+    return Move(order_id=order_id, event=E.HOLD_PLACED, cause=cause, data={"reason": reason})
 
 
 def _keep(standing: Standing, seen: Sighting) -> Booking:
@@ -198,7 +209,9 @@ SELECT d.*, o.id AS order_id, o.state, q.send_asset, q.send_units, q.expires_at,
     (SELECT count(*) FROM deposits AS l
      WHERE l.address = d.address AND l.asset = q.send_asset AND l.status <> 'orphaned') AS live,
     CASE WHEN o.state = 'held' THEN (SELECT e.data ->> 'reason' FROM order_events AS e
-     WHERE e.order_id = o.id AND e.to_state = 'held' ORDER BY e.version DESC LIMIT 1) END AS held_for
+     WHERE e.order_id = o.id AND e.to_state = 'held' ORDER BY e.version DESC LIMIT 1) END AS held_for,
+    EXISTS (SELECT FROM market_stops AS m WHERE m.lifted_at IS NULL AND m.breaker IN ('depeg', 'by_hand')
+     AND m.subject = split_part(d.asset, '@', 1) AND m.since <= d.block_time) AS stopped
 FROM deposits AS d
 JOIN deposit_addresses AS w USING (address)
 JOIN orders AS o ON o.id = w.owner
@@ -233,11 +246,23 @@ async def book_deposits(engine: AsyncEngine, *, least: Mapping[str, Money], now:
         bookings = _book_all(rows, least=least, frozen=await frozen_assets(connection), now=now)
         # Money first: a top-up has to be there before the step that relies on it.
         await post(connection, entries=[entry for booking in bookings for entry in booking.entries], now=now)
+        advanced = []
         for wave in _waves(move for booking in bookings for move in booking.moves):
-            await advance(connection, moves=wave, now=now)
+            advanced += await advance(connection, moves=wave, now=now)
+        await _free_promises(connection, advanced, now=now)
         await connection.execute(_BOOKED, {**_keys(rows), "statuses": [row.status for row in rows]})
         await wake(connection, "orders")
         return len(rows)
+
+
+async def _free_promises(connection: AsyncConnection, advanced: Iterable[Advanced], *, now: datetime) -> None:
+    """Who has paid isn't promised anything any more, until a reorganisation takes the money back."""
+    came: Counter[str] = Counter()
+    for move, verdict, _ in advanced:
+        if verdict is Verdict.STEPPED:
+            came[move.order_id] += (move.event is E.DEPOSIT_SEEN) - (move.event is E.DEPOSIT_DROPPED)
+    arrived, dropped = [one for one in came if came[one] > 0], [one for one in came if came[one] < 0]
+    await money_arrived(connection, arrived=arrived, dropped=dropped, now=now)
 
 
 def _keys(rows: Sequence[Row[tuple[object, ...]]]) -> dict[str, list[object]]:
@@ -286,6 +311,7 @@ def _sighting(row: Row[tuple[object, ...]]) -> Sighting:
         amount=Money(int(row.units), Asset(row.asset, row.decimals)),
         status=row.status,
         booked=row.booked,
+        stopped=row.stopped,
     )
 
 

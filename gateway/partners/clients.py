@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.errors import Refusal
 from gateway.ids import new_id
+from gateway.partners.fees import check_fee
 from gateway.partners.models import Partner, PartnerClient
 from gateway.partners.secrets import hash_secret, new_client_id, new_client_secret, secret_matches
 
@@ -52,15 +53,19 @@ class NewClient(NamedTuple):
     client_secret: str
 
 
-async def add_partner(connection: AsyncConnection, *, name: str, now: datetime) -> NewClient:
-    """Make a partner with one client, in the caller's transaction. Raises `PartnerExists` or `BadPartnerName`."""
+async def add_partner(connection: AsyncConnection, *, name: str, now: datetime, fee_bps: int = 0) -> NewClient:
+    """Make a partner with one client, in the caller's transaction. `fee_bps`: its own fee (gateway.partners.fees).
+
+    Raises `PartnerExists`, `BadPartnerName` or `BadPartnerFee`.
+    """
+    check_fee(fee_bps)
     tidy = " ".join(name.split())
     if not tidy or len(tidy) > NAME_MOST or not tidy.isprintable():
         raise BadPartnerName
     partner_id, client_id, secret = new_id("par", now=now), new_client_id(now=now), new_client_secret()
     made = await connection.execute(
         upsert(Partner)
-        .values(id=partner_id, name=tidy, created_at=now)
+        .values(id=partner_id, name=tidy, created_at=now, fee_bps=fee_bps)
         .on_conflict_do_nothing(index_elements=["name"])
         .returning(text("id"))
     )

@@ -20,6 +20,8 @@ class Partner(SQLModel, table=True):
     name: str = text(unique=True)
     created_at: datetime = moment()
     disabled_at: datetime | None = moment(default=None)
+    fee_bps: int = Field(sa_type=Integer, default=0)
+    """Its own fee, charged for it on the orders that it makes: of what the coins bring at the applied rate."""
 
 
 class PartnerClient(SQLModel, table=True):

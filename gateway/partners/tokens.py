@@ -47,12 +47,15 @@ from gateway.ids import new_id
 LIFETIME = timedelta(minutes=15)
 LEEWAY_S = 5
 """How far two of our machines' clocks may differ, in seconds."""
+KNOWN_MOST = 10_000
+"""How many verified tokens a verifier remembers; more than that verify again."""
 LENGTH_MOST = 4096
 """Longest token that is looked at, in characters; ours have about 600."""
 
 _ALGORITHM = "ES256"
 _TYPE = "at+jwt"
 _PURPOSE = "access"
+_LEEWAY = timedelta(seconds=LEEWAY_S)
 _LIFETIME_S = LIFETIME // timedelta(seconds=1)
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 _HEADERS = {"alg", "kid", "typ"}
@@ -105,7 +108,12 @@ class Claims:
     client_id: str
     token_id: str
     """The jti: the same for every text of one token."""
+    begins_at: datetime
     expires_at: datetime
+
+    def holds(self, now: datetime) -> bool:
+        """Whether the token is good at `now`, by the clocks' leeway."""
+        return self.begins_at - _LEEWAY <= now < self.expires_at + _LEEWAY
 
 
 class TokenIssuer:
@@ -152,13 +160,26 @@ class TokenVerifier:
         self._public_keys = dict(public_keys)
         self._issuer = issuer
         self._audience = audience
+        self._known: dict[str, Claims] = {}
 
     def jwks(self) -> dict[str, Any]:
         """The accepted public keys as a JWK set (RFC 7517), to publish."""
         return self._jwks
 
     def verify(self, token: str, *, now: datetime) -> Claims:
-        """What the token says, if we signed it for this audience and it is good at `now`. Raises `InvalidToken` only."""
+        """What the token says, if we signed it for this audience and it is good at `now`. Raises `InvalidToken` only.
+
+        A text that was verified once is looked up from then on, for as long as it holds: a signature doesn't change.
+        """
+        known = self._known.get(token) if type(token) is str else None
+        if known is None or not known.holds(now):
+            known = self._verified(token, now=now)
+            while len(self._known) >= KNOWN_MOST:
+                del self._known[next(iter(self._known))]  # the oldest: it ends first
+            self._known[token] = known
+        return known
+
+    def _verified(self, token: str, *, now: datetime) -> Claims:
         try:
             public_pem = self._key_for(token)
             claims = jwt.decode(
@@ -252,6 +273,7 @@ def _read(claims: dict[str, Any], *, now: int) -> Claims:
         partner_id=claims["sub"],
         client_id=claims["client_id"],
         token_id=claims["jti"],
+        begins_at=datetime.fromtimestamp(max(claims["iat"], claims["nbf"]), UTC),
         expires_at=datetime.fromtimestamp(claims["exp"], UTC),
     )
 

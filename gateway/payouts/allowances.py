@@ -132,6 +132,22 @@ async def allowances(
     return {name: replace(told[name], left=left.get(name)) if name in left else told.get(name, _ANYTHING) for name in known}
 
 
+_STATES = text("""
+SELECT rail, state, reason, stopped_by, open_until, next_call_at, call_interval
+FROM rail_states WHERE rail = ANY(CAST(:rails AS text[]))
+""")
+
+
+async def preview(connection: AsyncConnection, *, rails: Rails, now: datetime) -> dict[str, Allowance]:
+    """What each rail could be given at this moment: for looking only, since nothing is locked and nothing written."""
+    known = rails.capabilities
+    states = await rows(connection, _STATES, {"rails": list(known)})
+    calls = await _under_way(connection, known, states, now=now)
+    told = {row.rail: _told(row, known[row.rail], calls=calls.get(row.rail, 0), now=now) for row in states}
+    left, _ = await _left(connection, known, list(known))
+    return {name: replace(told.get(name, _ANYTHING), left=left.get(name)) for name in known}
+
+
 async def take(connection: AsyncConnection, *, counts: Mapping[str, int], now: datetime) -> None:
     """Count what was claimed (calls by rail) against the rails' pace, in the transaction in which `allowances` was asked.
 

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from gateway.db.faults import passes
+from gateway.db.groups import Grouped
 from gateway.db.session import make_engine, transaction
 from gateway.payouts.inbox import Arrival, store_all
 
@@ -39,47 +39,17 @@ class Arrivals:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._waiting: list[tuple[Arrival, asyncio.Future[bool]]] = []
-        self._storing: asyncio.Task[None] | None = None
+        self._sets = Grouped(self._insert, most=SET, waiting_most=WAITING_MOST)
 
     async def put(self, arrival: Arrival) -> bool:
         """Store one; returns when it is committed, whether it was new. Raises `NotStored` if the database isn't there."""
-        if len(self._waiting) >= WAITING_MOST:
-            raise NotStored("too many callbacks wait to be stored")
-        kept: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting.append((arrival, kept))
-        if self._storing is None or self._storing.done():
-            self._storing = asyncio.create_task(self._store_waiting())
         try:
             async with asyncio.timeout(STORED_WITHIN_S):
-                return await kept
+                return await self._sets.do(arrival)
         except TimeoutError:
             raise NotStored(f"not stored within {STORED_WITHIN_S:g} s") from None
-
-    async def _store_waiting(self) -> None:
-        while self._waiting:
-            group, self._waiting = self._waiting[:SET], self._waiting[SET:]
-            # Who has been told to come back isn't waited for.
-            await self._store([(arrival, kept) for arrival, kept in group if not kept.done()])
-
-    async def _store(self, group: Sequence[tuple[Arrival, asyncio.Future[bool]]]) -> None:
-        if not group:
-            return
-        try:
-            new = await self._insert([arrival for arrival, _ in group])
-        except Exception as error:  # noqa: BLE001 - told to each of those who wait
-            if len(group) > 1 and not passes(error):
-                # Something in one of them is wrong: the others are stored all the same.
-                for one in group:
-                    await self._store([one])
-                return
-            for _, kept in group:
-                if not kept.done():
-                    kept.set_exception(NotStored(type(error).__name__))
-            return
-        for (_, kept), is_new in zip(group, new, strict=True):
-            if not kept.done():
-                kept.set_result(is_new)
+        except Exception as error:
+            raise NotStored(type(error).__name__) from error
 
     async def _insert(self, arrivals: Sequence[Arrival], *, last: bool = False) -> list[bool]:
         try:

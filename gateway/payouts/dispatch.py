@@ -19,17 +19,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.clock import Clock
 from gateway.db.faults import again, passes
-from gateway.db.session import reading, rows, transaction
+from gateway.db.session import reading, rows, rows_of_all, transaction
 from gateway.ids import new_ids
-from gateway.ledger.freezes import frozen
+from gateway.ledger.freezes import OPEN_FREEZES
 from gateway.offramp import Capabilities, Instruction
 from gateway.operators.incidents import Alarm, open_incidents
 from gateway.orders.advance import Move, advance
+from gateway.orders.depegged import STOPPED_COINS, depegged_among, hold_depegged
 from gateway.orders.funding import hold_frozen
 from gateway.orders.states import E
 from gateway.payouts.allowances import Allowance, FloatTaken, allowances, confirm, take, tell_low_float
 from gateway.payouts.batches import open_batches
 from gateway.payouts.breakers import note
+from gateway.payouts.choices import choices_of, span_of
+from gateway.payouts.facts import tried_by_order, ways_by_order
 from gateway.payouts.health import judge
 from gateway.payouts.holds import hold_by_hand, take_stops
 from gateway.payouts.pace import lease_until
@@ -37,7 +40,9 @@ from gateway.payouts.placing import SET, Desk, Plan, Room, capacity, place
 from gateway.payouts.rails import Rails
 from gateway.payouts.record import News, record, settle_late
 from gateway.payouts.send import Claimed, send_all
-from gateway.routing.choose import Tried, Way
+from gateway.routing.choose import Tried
+from gateway.routing.decisions import Facts, Keeper, keep
+from gateway.routing.scene import Scene, Scenes
 
 log = structlog.get_logger()
 
@@ -47,13 +52,25 @@ PARKED_FOR = timedelta(hours=1)
 """When an order is tried again that the database refused to dispatch."""
 
 
-async def dispatch(engine: AsyncEngine, *, rails: Rails, clock: Clock, drops: Mapping[str, timedelta] | None = None) -> int:
+async def dispatch(
+    engine: AsyncEngine,
+    *,
+    rails: Rails,
+    clock: Clock,
+    drops: Mapping[str, timedelta] | None = None,
+    scenes: Scenes | None = None,
+    keeper: Keeper | None = None,
+) -> int:
     """Send one set of orders that are due. Returns how many orders it moved.
 
     `drops`: how long the slots of economy lanes are ("KE/KES/mobile_money/economy"). Slots begin at multiples of that since
     1970 UTC; an order goes with the first one that begins when it is due, together with all the others of its rail.
+    `keeper`: the process's own, which knows what is kept already.
     """
-    desk = Desk(rails=rails, capabilities=rails.capabilities, drops=drops or {}, now=clock())
+    now = clock()
+    scene = await scenes.at(engine, now=now) if scenes else Scene(capabilities=rails.capabilities)
+    kept = await (keeper or Keeper()).kept(engine, scene=scene, now=now)
+    desk = Desk(rails=rails, capabilities=scene.capabilities, drops=drops or {}, now=now, scene=scene, kept=kept)
     try:
         try:
             moved, claimed = await _claim(engine, desk, alone=False)
@@ -94,27 +111,16 @@ _LOCK_ONE = text("""
 SELECT id, version, quote_id, lane FROM orders WHERE id = :id AND state = 'funded' AND due_at <= :now FOR UPDATE SKIP LOCKED
 """)
 _READ = text("""
-SELECT o.id, o.version, o.lane, q.send_asset, q.receive_units, q.receive_asset, s.decimals, q.country, q.method, r.name,
-    r.account, r.institution, EXISTS (SELECT FROM attempts WHERE order_id = o.id) AS tried,
-    EXISTS (SELECT FROM recipient_ways WHERE order_id = o.id) AS ways
+SELECT o.id, o.version, o.lane, q.partner_id, q.send_asset, q.receive_units, q.receive_asset, s.decimals, q.country,
+    q.method, r.name, r.account, r.institution, EXISTS (SELECT FROM attempts WHERE order_id = o.id) AS tried,
+    EXISTS (SELECT FROM recipient_ways WHERE order_id = o.id) AS ways,
+    (SELECT rail FROM backlog_hints WHERE order_id = o.id AND until > :now) AS hint
 FROM unnest(string_to_array(:ids, ','), CAST(string_to_array(:versions, ',') AS integer[]), string_to_array(:quotes, ','),
     string_to_array(:lanes, ',')) WITH ORDINALITY AS o (id, version, quote_id, lane, number)
 JOIN quotes AS q ON q.id = o.quote_id
 JOIN assets AS s ON s.code = q.receive_asset
 JOIN recipients AS r ON r.order_id = o.id
 ORDER BY o.number
-""")
-# What failed before a person released the order is over, but for accounts that were refused.
-_TRIED = text("""
-SELECT a.order_id, a.adapter, a.way, a.outcome, a.fault FROM attempts AS a
-WHERE a.order_id = ANY(string_to_array(:ids, ',')) AND (
-    a.outcome NOT IN ('failed', 'returned') OR a.fault = 'recipient' OR NOT EXISTS (
-        SELECT FROM order_events AS e WHERE e.order_id = a.order_id AND e.event = 'hold_lifted' AND e.at > a.closed_at))
-ORDER BY a.id
-""")
-_WAYS = text("""
-SELECT order_id, rank, method, account, institution FROM recipient_ways
-WHERE order_id = ANY(string_to_array(:ids, ',')) ORDER BY rank
 """)
 _OPEN = text("""
 INSERT INTO attempts (id, order_id, adapter, deliver_asset, deliver_units, way, batch_id, outcome, evidence, asks, due_at,
@@ -144,14 +150,19 @@ async def _claim(
             locked = await rows(connection, _LOCK_ONE, {"id": only, "now": desk.now})
         if locked:
             await _place_all(connection, desk, locked, room, plan)
+        choices = choices_of(plan, allowed)
         claimed = await _open_attempts(connection, desk, plan, allowed)
+        said = 0
+        if claimed or choices.held:
+            said = await keep(connection, kept=desk.kept, choices=choices, span=span_of(claimed), now=desk.now)
         await advance(connection, moves=plan.moves, now=desk.now, locked=True)
         if plan.later:
             await connection.execute(_LATER, {"ids": list(plan.later), "due": list(plan.later.values())})
         # Last, and before anything else that others may wait for: whoever waits for this lock waits for the commit only.
         await confirm(connection, names={item.rail for item in plan.placed if allowed[item.rail].unconfirmed})
         await tell_low_float(connection, short=plan.short, now=desk.now)
-        return len(plan.moves) + len(plan.settled), claimed
+    desk.kept.committed(said)
+    return len(plan.moves) + len(plan.settled), claimed
 
 
 async def _lock(connection: AsyncConnection, desk: Desk, room: Mapping[str, Room], plan: Plan) -> Sequence[Any]:
@@ -180,41 +191,34 @@ async def _place_all(
         "versions": ",".join(str(row.version) for row in locked),
         "quotes": ",".join(row.quote_id for row in locked),
         "lanes": ",".join(row.lane for row in locked),
+        "now": desk.now,
     }
     found = await rows(connection, _READ, parameters)
-    stuck = await frozen(connection)
-    tried = await _tried(connection, [row.id for row in found if row.tried])
+    freezes, stopped = await rows_of_all(connection, [(OPEN_FREEZES, {}), (STOPPED_COINS, {})])
+    stuck, halted = {row.asset for row in freezes}, {row.symbol for row in stopped}
+    suspects = [row.id for row in found if row.send_asset.partition("@")[0] in halted] if halted else []
+    depegged = await depegged_among(connection, ids=suspects) if suspects else frozenset()
+    tried = await tried_by_order(connection, [row.id for row in found if row.tried])
     plan.settled.update(await settle_late(connection, order_ids=list(tried), now=desk.now))
     stops = await take_stops(connection, order_ids=list(tried))
-    ways = await _ways(connection, [row.id for row in found if row.ways])
+    ways = await ways_by_order(connection, [row.id for row in found if row.ways])
     alarms = [_delayed(row, tried[row.id]) for row in found if row.tried and len(tried[row.id]) == FAILURES_ALARMING]
     await open_incidents(connection, alarms=alarms, now=desk.now)
+    plan.facts = {
+        row.id: Facts(tuple(ways.get(row.id, ())), tuple(tried.get(row.id, ()))) for row in found if row.tried or row.ways
+    }
+    plan.planned = any(row.hint for row in found)
     for row in found:
         if row.id in plan.settled:
             continue
         if row.send_asset in stuck:
             plan.moves.append(hold_frozen(row.id, cause=f"frozen:{row.version}"))
+        elif row.id in depegged:
+            plan.moves.append(hold_depegged(row.id, version=row.version))
         elif row.id in stops:
             plan.moves.append(hold_by_hand(row.id, version=row.version, operator=stops[row.id]))
         else:
             place(desk, row, room, plan, tried=tried.get(row.id, ()), ways=ways.get(row.id, {}))
-
-
-async def _tried(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, list[Tried]]:
-    found: dict[str, list[Tried]] = {order_id: [] for order_id in ids}
-    if ids:
-        for row in await connection.execute(_TRIED, {"ids": ",".join(ids)}):
-            found[row.order_id].append(Tried(row.adapter, row.way, row.outcome, row.fault))
-    return found
-
-
-async def _ways(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, dict[Way, str]]:
-    """By order: its other ways, best first, with the account of each."""
-    found: dict[str, dict[Way, str]] = {order_id: {} for order_id in ids}
-    if ids:
-        for row in await connection.execute(_WAYS, {"ids": ",".join(ids)}):
-            found[row.order_id][Way(row.rank, row.method, row.institution)] = row.account
-    return found
 
 
 def _delayed(row: Any, tried: Sequence[Tried]) -> Alarm:

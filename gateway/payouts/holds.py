@@ -15,7 +15,7 @@ from gateway.orders.advance import Move, advance
 from gateway.orders.states import E, S
 from gateway.payouts.errors import AlreadySent, HoldStands, NothingToHold
 from gateway.payouts.redirect import ANSWERABLE, OrderNotFound
-from gateway.routing.choose import RECIPIENT_REFUSED, RETURNED
+from gateway.routing.choose import NO_RAIL_ALLOWED, RECIPIENT_REFUSED, RETURNED
 
 BY_HAND = "by_hand"
 """The reason of a hold that a person placed."""
@@ -34,10 +34,15 @@ WAYS: Mapping[str, tuple[str, ...]] = {
     "underpaid": (REQUOTE, REFUND),
     "refund_failed": (REFUND, RELEASE),
     "frozen": (LIFT, RELEASE),
+    "depegged": (REQUOTE, REFUND),
     "deposit_vanished": (RELEASE, REFUND),
 }
 """What can be done about a hold, by its reason, the likeliest first; what is listed may still be refused."""
 OTHER_WAYS = (RELEASE, REFUND)
+ADVICE: Mapping[str, str] = {
+    NO_RAIL_ALLOWED: "the rules in [[routing.rules]] keep every rail from it: change them, then release it, or refund it",
+}
+"""What a person has to know beside the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +60,11 @@ class HeldOrder:
     """Where it was tried last."""
     said: str | None
     """What that rail said."""
+
+    @property
+    def advice(self) -> str | None:
+        """What a person has to know beside the reason."""
+        return ADVICE.get(self.reason)
 
     @property
     def ways(self) -> tuple[str, ...]:

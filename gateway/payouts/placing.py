@@ -19,6 +19,8 @@ from gateway.orders.states import E
 from gateway.payouts.allowances import Allowance
 from gateway.payouts.rails import Rails
 from gateway.routing.choose import Case, Hold, Pay, Tried, Way, choose
+from gateway.routing.decisions import Facts, KeptScene
+from gateway.routing.scene import Scene
 
 SET = 500
 """Orders sent in one go, at most: 200 cost half as much again each, since every set has its own dozen questions."""
@@ -36,6 +38,8 @@ class Desk:
     capabilities: Mapping[str, Capabilities]
     drops: Mapping[str, timedelta]
     now: datetime
+    scene: Scene
+    kept: KeptScene
 
     def due(self, lane: str) -> datetime:
         """Until when an order of a lane has to be due, to be sent now: the beginning of the last slot."""
@@ -48,7 +52,7 @@ class Room:
 
     __slots__ = ("again_at", "bulk", "left", "most", "places", "reason")
 
-    def __init__(self, allowance: Allowance, adapter: Offramp) -> None:
+    def __init__(self, allowance: Allowance, adapter: Offramp | None) -> None:
         self.most = allowance.most
         self.again_at = allowance.again_at
         self.reason = allowance.reason
@@ -98,6 +102,10 @@ class Plan:
     """Lanes of which no more can be placed."""
     settled: set[str] = field(default_factory=set)
     """Orders that needn't be sent: a rail had paid them after all."""
+    facts: dict[str, Facts] = field(default_factory=dict)
+    """Of orders that have several ways or were tried before."""
+    planned: bool = False
+    """Whether some of them were assigned together before (gateway.payouts.backlog)."""
 
 
 def capacity(desk: Desk, room: Mapping[str, Room], plan: Plan, *, lane: str, asset: str, units: int) -> int:
@@ -140,9 +148,9 @@ def place(
     first = _way(row.method, row.institution)
     economy = row.lane.endswith(ECONOMY)
     if economy:
-        _lend(room, 1)
-    case = Case(row.country, deliver, (first, *ways) if ways else (first,), tried)
-    choice = choose(case, capabilities=desk.capabilities, allowances=room)
+        lend(room, 1)
+    case = Case(row.country, deliver, (first, *ways) if ways else (first,), tried, row.id, row.version, row.partner_id)
+    choice = choose(case, scene=desk.scene, allowances=room, now=desk.now, preferred=row.hint)
     if isinstance(choice, Pay):
         way, account = first, row.account
         if choice.way:
@@ -163,7 +171,7 @@ def place(
     else:
         plan.full.add(row.lane)
     if economy:
-        _lend(room, -1)
+        lend(room, -1)
     if isinstance(choice, Pay):
         room[choice.rail].take(deliver, economy=economy)
 
@@ -181,7 +189,7 @@ def _way(method: str, institution: str | None) -> Way:
     return Way(0, method, institution)
 
 
-def _lend(room: Mapping[str, Room], calls: int) -> None:
+def lend(room: Mapping[str, Room], calls: int) -> None:
     """A batch that isn't full has room for an economy order, even if it is the last call."""
     for one in room.values():
         if one.places:

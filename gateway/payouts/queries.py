@@ -31,7 +31,7 @@ SELECT o.*, COALESCE(w.address, o.refund_address) AS confirmed_address,
               AND p.destination = 'order:' || o.id || '\\:funds'), 0) AS received,
     (SELECT data ->> 'reason' FROM order_events AS e WHERE e.order_id = o.id AND e.to_state = 'held'
      ORDER BY e.version DESC LIMIT 1) AS hold_reason,
-    q.speed, q.drop_every_s,
+    q.speed, q.drop_every_s, q.delivery_p95_s,
     COALESCE((SELECT units FROM balances WHERE account = 'order:' || o.id || '\\:owed' AND asset = q.receive_asset), 0)
         AS owed
 FROM orders AS o
@@ -161,6 +161,15 @@ def _drop_at(row: Row[tuple[object, ...]], now: datetime) -> datetime | None:
     return next_drop(due_at, every=timedelta(seconds=row.drop_every_s))
 
 
+def _there_by(row: Row[tuple[object, ...]], parts: _Parts, drop_at: datetime | None, now: datetime) -> datetime | None:
+    """When the money is there by what the quote said, from when it was sent, or is to be."""
+    if row.delivery_p95_s is None or row.state not in (S.FUNDED, S.PAYING):
+        return None
+    sent_at = drop_at or max((step.at for step in parts.steps if step.state == row.state), default=now)
+    there_by = sent_at + timedelta(seconds=row.delivery_p95_s)
+    return there_by if now < there_by else None
+
+
 def _view(row: Row[tuple[object, ...]], parts: _Parts, now: datetime) -> OrderView:
     facts = _facts(row, parts, now)
     told = next((attempt for attempt in parts.attempts if attempt.counts), parts.latest)
@@ -197,6 +206,7 @@ def _view(row: Row[tuple[object, ...]], parts: _Parts, now: datetime) -> OrderVi
         pickup=parts.pickup,
         speed=row.speed,
         drop_at=facts.drop_at,
+        there_by=_there_by(row, parts, facts.drop_at, now),
         owed=facts.owed,
         answerable=row.state == S.HELD and row.hold_reason in ANSWERABLE,
     )

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from gateway.money import Money
 from gateway.orders.states import S
 from gateway.payouts.views import Holder, Progress, PublicStatus, RefundView
-from gateway.routing.choose import NO_RAIL, RAIL_UNAVAILABLE, RECIPIENT_REFUSED, RETURNED
+from gateway.routing.choose import NO_RAIL, NO_RAIL_ALLOWED, RAIL_UNAVAILABLE, RECIPIENT_REFUSED, RETURNED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +199,13 @@ _HELD = {
             "what arrived is on our books.",
             "Nothing to do, and don't send more of it: a person is looking at it.",
         ),
+        _Words(
+            PublicStatus.ON_HOLD,
+            "depegged",
+            "{received} arrived while this coin was not worth what it should be. What arrived is on our books.",
+            "Nothing to do: once the coin is taken again, the order goes on at the rate that was promised. Before that you "
+            "can ask us for a new price or for your coins back. Don't send more of it.",
+        ),
         # Of the money we can't say that it is safe: what was in the chain isn't there any more.
         _Words(
             PublicStatus.ON_HOLD,
@@ -220,6 +227,7 @@ _HELD = {
         ),
         _Words(PublicStatus.ON_HOLD, RAIL_UNAVAILABLE, _NO_SERVICE, _PERSON),
         _Words(PublicStatus.ON_HOLD, NO_RAIL, _NO_SERVICE, _PERSON),
+        _Words(PublicStatus.ON_HOLD, NO_RAIL_ALLOWED, _NO_SERVICE, _PERSON),
     )
 }
 _OTHER_HOLD = "The order is on hold. The money is safe with us."

@@ -173,6 +173,8 @@ class OrderView:
     speed: str = "standard"
     drop_at: datetime | None = None
     """For economy: the drop with which it goes; before the money is there, the next one. None: it waits for none."""
+    there_by: datetime | None = None
+    """When the money is there, as nineteen of twenty payments are. None: it isn't on its way, or that has passed."""
     owed: Money | None = None
     """What a payment in part left the recipient without."""
     pickup: PickupView | None = None

@@ -23,12 +23,14 @@ class RateObservation(SQLModel, table=True):
     as_of: datetime = moment()
     """When the source says the price held."""
     fetched_at: datetime = moment()
+    good_until: datetime | None = moment(default=None)
+    """Until when it may be used; None: as long as `PricingRules.max_age` says."""
 
 
 class Quote(SQLModel, table=True):
     """A locked price, bound to amounts, corridor, method, partner and expiry. Written once, accepted at most once.
 
-    All receive-side amounts are in the receive asset: mid_units = margin + fee + rounding + receive, exactly.
+    All receive-side amounts are in the receive asset: mid_units = margin + all fees + rounding + receive, exactly.
     """
 
     __tablename__ = "quotes"
@@ -56,8 +58,35 @@ class Quote(SQLModel, table=True):
     mid_units: int = units()
     margin_units: int = units()
     fee_units: int = units()
+    """Ours."""
+    partner_fee_units: int = units(default=0)
+    rail_fee_units: int = units(default=0)
+    network_fee_units: int = units(default=0)
     rounding_units: int = units()
+    cash_out_units: int = units(default=0)
+    """What the recipient pays others for cash in hand, out of `receive_units`."""
     speed: str = text(default="standard")
     """standard: paid out at once. economy: together with others, at the next drop."""
     drop_every_s: int | None = Field(sa_type=Integer, default=None)
     """For economy: drops are at multiples of this many seconds since 1970-01-01T00:00Z."""
+    exposed_units: int | None = units(default=None)
+    """With how many US cents it counts in `exposures`; None: not at all."""
+    exposed_until: datetime | None = moment(default=None)
+    """In which of their rows."""
+    delivery_p50_s: int | None = Field(sa_type=Integer, default=None)
+    """When it is there: `gateway.pricing.offer.Delivery`; None: nothing was said of it."""
+    delivery_p95_s: int | None = Field(sa_type=Integer, default=None)
+
+
+class Exposure(SQLModel, table=True):
+    """What is promised to a holder in a corridor by quotes whose slot of time ends `until` (gateway.pricing.exposure)."""
+
+    __tablename__ = "exposures"
+
+    holder: str = text(primary_key=True)
+    """A partner's id; "" for all on the form."""
+    corridor: str = text(primary_key=True)
+    """"KE/KES/mobile_money"."""
+    until: datetime = moment(primary_key=True)
+    units: int = units()
+    """US cents."""

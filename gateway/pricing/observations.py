@@ -9,7 +9,8 @@ from fractions import Fraction
 PRICE_LEAST = Fraction(1, 10**12)
 PRICE_MOST = Fraction(10**12)
 """Between these lies the price of every currency in any other; beyond is an error of the source."""
-PRICE_PARTS = 10**24
+PRICE_DIGITS = 24
+PRICE_PARTS = 10**PRICE_DIGITS
 """A price is a whole number of these parts: 24 digits after the point.
 
 With the bounds above it keeps every rate made of prices within NUMERIC(78,0), whatever the decimals of the assets: below
@@ -21,17 +22,27 @@ FUTURE_SLACK = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """`source` says: at `as_of`, one whole `base` cost `price` whole `quote`. Raises ValueError for an absurd price."""
+    """`source` says: at `as_of`, one whole `base` cost `price` whole `quote`. Raises ValueError for an absurd price.
+
+    A base that is a coin's symbol tells what the coin itself is worth.
+    """
 
     source: str
     base: str
     quote: str
     price: Fraction
     as_of: datetime
+    good_until: datetime | None = None
+    """Until when it may be used, by the source's own measure of age; None: by everybody's (`PricingRules.max_age`)."""
 
     def __post_init__(self) -> None:
         if not is_plausible(self.price):
             raise ValueError(f"{self.base}/{self.quote} from {self.source} is no plausible price")
+
+    def is_fresh(self, *, max_age: timedelta, now: datetime) -> bool:
+        """Whether it may be used at `now`. `max_age` is for a price that brings no measure of its own."""
+        until = self.as_of + max_age if self.good_until is None else self.good_until
+        return self.as_of - FUTURE_SLACK <= now <= until
 
 
 def is_plausible(price: Fraction) -> bool:

@@ -6,12 +6,17 @@ Made once at the start, from the configuration.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from enum import StrEnum, auto
+from typing import NamedTuple, Protocol
 
 from gateway.money import Asset, Money
 from gateway.offramp import Institution, Method
+from gateway.pricing import breakers, volatility
+from gateway.pricing.breakers import BreakerRules
+from gateway.pricing.tariffs import FREE, Schedule
+from gateway.pricing.volatility import TtlRules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +32,8 @@ class Token:
     """The contract, EIP-55 checksummed."""
     peg: str
     """The currency it is worth one of."""
+    network_fee: Money | None = None
+    """What we charge per payment for the chain's fees, in this coin; None: nothing."""
 
     def payment_uri(self, *, to: str, amount: Money) -> str:
         """The transfer as a link that wallets open with everything filled in (EIP-681)."""
@@ -69,6 +76,17 @@ class Terms:
     """None: everything is paid at once."""
     institutions: tuple[Institution, ...] = ()
     """The banks or wallets that some rail reaches; none: the account says it all by itself."""
+    rail_charge: Schedule = FREE
+    """What a rail charges us for a payout: the first one that pays there, in the operator's order."""
+    pass_on_rail_fee: bool = False
+    """Whether that is charged on top; else it is in our margin and fee."""
+    cash_out: Schedule = FREE
+    """What the recipient pays to whoever hands out the cash, as far as the operator's tariffs tell."""
+
+    @property
+    def rail_fee(self) -> Schedule:
+        """What the customer is charged for the rail."""
+        return self.rail_charge if self.pass_on_rail_fee else FREE
 
     @property
     def at_drops(self) -> Terms | None:
@@ -92,6 +110,32 @@ class PricingRules:
     max_spread_bps: int
     min_sources: int
     quote_ttl: timedelta
+    exposure_cap: Money | None = None
+    """How many US dollars may be promised in open quotes and unpaid orders, per partner (the form is one) and corridor.
+
+    None: any number.
+    """
+    breakers: BreakerRules = breakers.USUAL
+    ttl: TtlRules = volatility.USUAL
+    """How volatility shortens `quote_ttl`."""
+    takes_depegged: bool = False
+    """Whether a coin outside its band is priced, at what it is worth: only money that lies here already, with consent."""
+
+
+class Delivery(NamedTuple):
+    """When a payout is there, in whole seconds after it can be sent: its coins are final, and its drop has come."""
+
+    p50_s: int
+    """As one in two is."""
+    p95_s: int
+    """As nineteen of twenty are."""
+
+
+class Deliveries(Protocol):
+    """What knows when payouts are there."""
+
+    def expect(self, terms: Terms, receive: Money, *, now: datetime) -> Delivery | None:
+        """When this one would be, sent now; None: no rail pays it. Asked once per quote."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +147,8 @@ class Offer:
     corridors: Mapping[tuple[str, str, Method], Terms]
     """By (country, currency code, method)."""
     rules: PricingRules
+    deliveries: Deliveries | None = field(default=None, repr=False, compare=False)
+    """None: quotes don't say when the money is there."""
 
     def token_of(self, asset: Asset) -> Token | None:
         """The token that an asset stands for; None if it is no longer offered."""

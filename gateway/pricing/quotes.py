@@ -1,134 +1,58 @@
-"""Quotes: a price locked for a while, bound to everything it depends on."""
+"""Quotes: prices locked for a while, bound to all that they depend on.
+
+Made in sets, in one transaction: one reading of the market, one INSERT, whatever the number. A request that can't be met
+costs the others nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from fractions import Fraction
 from typing import Any
 
-import structlog
-from sqlalchemy import Table, bindparam, insert, select
+import msgspec
+from sqlalchemy import Table, bindparam, select, text
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.errors import Refusal
-from gateway.ids import new_id
-from gateway.ledger.freezes import refuse_frozen
+from gateway.db.session import Statement, rows_of_all
+from gateway.ledger.freezes import OPEN_FREEZES, read_freezes
 from gateway.ledger.models import AssetRow
-from gateway.money import Asset, Money, MoneyError, Rate
-from gateway.offramp import Method
-from gateway.pricing import breakdown, consensus
-from gateway.pricing.breakdown import RECEIVE_FIELD, SEND_FIELD, Breakdown
+from gateway.money import Asset, Money, Rate
+from gateway.pricing.breakdown import Breakdown, Fee
+from gateway.pricing.drafts import Draft, Scene, draft_all
 from gateway.pricing.drops import next_drop
-from gateway.pricing.models import Quote, RateObservation
-from gateway.pricing.observations import Observation
-from gateway.pricing.offer import Offer, Speed, Terms, Token
+from gateway.pricing.exposure import Place, fit, read_opened, reading_opened
+from gateway.pricing.market import READ_MARKET, market_of
+from gateway.pricing.models import Quote
+from gateway.pricing.offer import Delivery, Offer, Speed
+from gateway.pricing.requests import QuoteRequest
 
-OFFERED_MOST = 10
-"""How many possibilities a refusal lists."""
-
-_log = structlog.get_logger(__name__)
-
-_rates: Table = RateObservation.__table__  # type: ignore[attr-defined]
 _quotes: Table = Quote.__table__  # type: ignore[attr-defined]
 _assets: Table = AssetRow.__table__  # type: ignore[attr-defined]
 _sent, _received = _assets.alias(), _assets.alias()
 
 # Made once: composing SQL takes longer than running it.
-_RATES_OF_PAIR = select(_rates.c.source, _rates.c.num, _rates.c.den, _rates.c.as_of).where(
-    _rates.c.base == bindparam("base"), _rates.c.quote == bindparam("quote")
+_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
+_COLUMNS = ", ".join(column.name for column in _quotes.columns)
+_TYPED = ", ".join(f"{column.name} {column.type.compile(_DIALECT)}" for column in _quotes.columns)
+_STORE = text(
+    f"INSERT INTO quotes ({_COLUMNS}) SELECT {_COLUMNS} FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS q ({_TYPED})"  # noqa: S608 - our own columns
 )
-_STORE = insert(_quotes)
+_ASKERS = text("""
+SELECT id, fee_bps, ARRAY(
+    SELECT client_id FROM partner_clients AS c
+    WHERE c.partner_id = p.id AND c.client_id = ANY(string_to_array(:clients, ',')) AND c.revoked_at IS NULL
+        AND p.disabled_at IS NULL
+) AS clients FROM partners AS p WHERE id = ANY(string_to_array(:partners, ','))
+""")
 _FIND = (
     select(_quotes, _sent.c.decimals.label("send_decimals"), _received.c.decimals.label("receive_decimals"))
     .join(_sent, _sent.c.code == _quotes.c.send_asset)
     .join(_received, _received.c.code == _quotes.c.receive_asset)
     .where(_quotes.c.id == bindparam("id"))
 )
-
-
-class AmountMissing(Refusal):
-    """Neither amount is given."""
-
-    code = "amount_missing"
-
-    def __init__(self) -> None:
-        super().__init__(f"Give one amount: {SEND_FIELD} or {RECEIVE_FIELD}.", field=SEND_FIELD)
-
-
-class TwoAmounts(Refusal):
-    """Both amounts are given: one of them would be the client's own rate."""
-
-    code = "two_amounts"
-
-    def __init__(self) -> None:
-        super().__init__(f"Give one amount only, {SEND_FIELD} or {RECEIVE_FIELD}: the other follows.", field=RECEIVE_FIELD)
-
-
-class BadAmount(Refusal):
-    """The amount is no number that its asset can have, or zero."""
-
-    code = "bad_amount"
-
-
-class UnknownAsset(Refusal):
-    """No such token on that chain is taken."""
-
-    code = "unknown_asset"
-
-    def __init__(self, offer: Offer) -> None:
-        offered = _listed(f"{symbol} on {chain}" for chain, symbol in offer.tokens)
-        super().__init__(f"This coin is not taken on this chain. You can send: {offered}.", field="send.asset")
-
-
-class UnknownCorridor(Refusal):
-    """Nothing is paid out there in that way."""
-
-    code = "unknown_corridor"
-
-    def __init__(self, offer: Offer, country: str) -> None:
-        there = [key for key in offer.corridors if key[0] == country] or offer.corridors
-        offered = _listed(f"{place} {currency} {method}" for place, currency, method in there)
-        super().__init__(f"We don't pay out this way. Possible (country, currency, method): {offered}.", field="receive")
-
-
-class EconomyNotOffered(Refusal):
-    """This corridor pays everything at once."""
-
-    code = "economy_not_offered"
-
-    def __init__(self, offer: Offer) -> None:
-        offered = _listed(" ".join(key) for key, terms in offer.corridors.items() if terms.economy is not None)
-        super().__init__(
-            "Payouts of this kind are made at once: ask for speed standard. "
-            f"Economy is offered for (country, currency, method): {offered}.",
-            field="speed",
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QuoteRequest:
-    """What is asked for, as text from outside. Exactly one of the two amounts is given."""
-
-    partner_id: str | None
-    chain: str
-    asset: str
-    send_amount: str | None
-    country: str
-    currency: str
-    method: str
-    receive_amount: str | None
-    speed: Speed = Speed.STANDARD
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fee:
-    """One part of what the sending costs: kind "fx_margin", "service_fee" or "rounding"."""
-
-    kind: str
-    amount: Money
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,21 +65,38 @@ class QuoteView:
     expires_at: datetime
     chain: str
     chain_id: int
-    send: Money
-    receive: Money
     country: str
     method: str
     mid: Rate
     applied: Rate
     mid_as_of: datetime
     sources: tuple[str, ...]
-    fees: tuple[Fee, ...]
-    """In the order to show them, in the receive currency, without those that are zero."""
-    total_cost_percent: str
-    """Everything that doesn't reach the recipient, in percent of what the coins are worth at the middle rate."""
+    parts: Breakdown
+    """All its amounts."""
     speed: str = Speed.STANDARD
     drop_every: timedelta | None = None
     """For economy: the time between two drops."""
+    delivery: Delivery | None = None
+
+    @property
+    def send(self) -> Money:
+        """What has to be sent."""
+        return self.parts.send
+
+    @property
+    def receive(self) -> Money:
+        """What will land."""
+        return self.parts.receive
+
+    @property
+    def fees(self) -> tuple[Fee, ...]:
+        """In the order to show them, in the receive currency, without those that are zero."""
+        return tuple(fee for fee in self.parts.fees if fee.amount.units)
+
+    @property
+    def total_cost_percent(self) -> str:
+        """Everything that doesn't reach the recipient, in percent of what the coins are worth at the middle rate."""
+        return self.parts.cost_percent
 
     def next_drop_at(self, now: datetime) -> datetime | None:
         """When the payout would be made if the money were there `now`; None: at once."""
@@ -163,46 +104,68 @@ class QuoteView:
 
 
 async def make_quote(connection: AsyncConnection, *, request: QuoteRequest, offer: Offer, now: datetime) -> QuoteView:
-    """Price a request and store the quote, in the caller's transaction: two SELECTs, one INSERT.
+    """Price one request and store the quote, in the caller's transaction. Raises what `make_quotes` answers."""
+    [made] = await make_quotes(connection, requests=[request], offer=offer, now=now)
+    if isinstance(made, Exception):
+        raise made
+    return made
 
-    Raises, with nothing written: `AmountMissing`, `TwoAmounts`, `UnknownAsset`, `UnknownCorridor`, `EconomyNotOffered`,
-    `AssetFrozen`, `BadAmount`, `RateUnavailable`, `RateDisputed`, `BelowMinimum`, `AboveMaximum`, `NotPayable`.
+
+async def make_quotes(
+    connection: AsyncConnection, *, requests: Sequence[QuoteRequest], offer: Offer, now: datetime
+) -> list[QuoteView | Exception]:
+    """Price requests and store the quotes, in the caller's transaction. For each the quote, or why there is none.
+
+    Refusals: `ClientRevoked`, `AmountMissing`, `TwoAmounts`, `UnknownAsset`, `UnknownCorridor`, `EconomyNotOffered`,
+    `AssetFrozen`, `NoRate`, `BadAmount`, `BelowMinimum`, `AboveMaximum`, `NotPayable`, `ExposureFull`. Any other exception
+    is a fault of ours, of that request alone.
     """
-    token, terms = _asked(request, offer)
-    await refuse_frozen(connection, asset=token.asset.code, field="send.asset")
-    amount = _amount(request, token=token, terms=terms)
-    middle = await _middle(connection, token=token, terms=terms, offer=offer, now=now)
-    mid = Rate.per_whole(middle.price, base=token.asset, quote=terms.currency)
-    applied = mid.less_bps(terms.spread_bps)
-    price = breakdown.of_receive if request.send_amount is None else breakdown.of_send
-    parts = price(amount, mid=mid, applied=applied, terms=terms)
-    row = {
-        "id": new_id("quo", now=now),
-        "partner_id": request.partner_id,
-        "created_at": now,
-        "expires_at": now + offer.rules.quote_ttl,
-        "chain_id": token.chain_id,
-        "send_asset": token.asset.code,
-        "send_units": parts.send.units,
-        "receive_asset": terms.currency.code,
-        "receive_units": parts.receive.units,
-        "country": terms.country,
-        "method": terms.method,
-        "mid_num": mid.num,
-        "mid_den": mid.den,
-        "applied_num": applied.num,
-        "applied_den": applied.den,
-        "mid_as_of": middle.as_of,
-        "sources": list(middle.sources),
-        "mid_units": parts.value.units,
-        "margin_units": parts.margin.units,
-        "fee_units": parts.fee.units,
-        "rounding_units": parts.rounding.units,
-        "speed": request.speed,
-        "drop_every_s": _drop_every_s(request.speed, terms),
+    if not requests:
+        return []
+    scene, opened = await _read(connection, requests=requests, offer=offer, now=now)
+    drafts = draft_all(requests, scene)
+    writing: list[Statement] = []
+    if offer.rules.exposure_cap is not None:
+        drafts, adding = await _within(connection, drafts, opened, cap=offer.rules.exposure_cap, now=now)
+        writing = [adding] if adding else []
+    if stored := [draft.row for draft in drafts if isinstance(draft, Draft)]:
+        writing.append((_STORE, {"rows": msgspec.json.encode(stored).decode()}))
+    if writing:
+        await rows_of_all(connection, writing)
+    return [_view_of_draft(draft) if isinstance(draft, Draft) else draft for draft in drafts]
+
+
+async def _read(
+    connection: AsyncConnection, *, requests: Sequence[QuoteRequest], offer: Offer, now: datetime
+) -> tuple[Scene, dict[Place, int]]:
+    """What the quotes follow from, and what is promised already. From here on nobody else promises the same holders."""
+    askers = {
+        "partners": ",".join({request.partner_id for request in requests if request.partner_id is not None}),
+        "clients": ",".join({request.client_id for request in requests if request.client_id is not None}),
     }
-    await connection.execute(_STORE, row)
-    return _view(row, parts=parts, mid=mid, applied=applied, chain=token.chain)
+    reading: list[Statement] = [(READ_MARKET, {}), (OPEN_FREEZES, {}), (_ASKERS, askers)]
+    if offer.rules.exposure_cap is not None:
+        reading += reading_opened(sorted({request.place for request in requests}), now=now)
+    market, freezes, partners, *opened = await rows_of_all(connection, reading)
+    scene = Scene(
+        offer=offer,
+        market=market_of(market, offer=offer),
+        frozen={freeze.asset: freeze for freeze in reversed(read_freezes(freezes))},
+        fees_bps={partner.id: partner.fee_bps for partner in partners},
+        clients=frozenset(client for partner in partners for client in partner.clients),
+        now=now,
+    )
+    return scene, read_opened(opened[-1]) if opened else {}
+
+
+async def _within(
+    connection: AsyncConnection, drafts: Sequence[Draft | Exception], opened: dict[Place, int], *, cap: Money, now: datetime
+) -> tuple[list[Draft | Exception], Statement | None]:
+    """The same, but for those whose holder is promised enough; and what notes down the others."""
+    promises = [draft.promise for draft in drafts if isinstance(draft, Draft) and draft.promise is not None]
+    refusals, adding = await fit(connection, promises, opened, cap=cap, now=now)
+    answers = iter(refusals)
+    return [(next(answers) or draft) if isinstance(draft, Draft) else draft for draft in drafts], adding
 
 
 async def find_quote(connection: AsyncConnection, *, quote_id: str, offer: Offer) -> QuoteView | None:
@@ -218,9 +181,13 @@ async def find_quote(connection: AsyncConnection, *, quote_id: str, offer: Offer
         send=Money(found["send_units"], send),
         receive=Money(found["receive_units"], receive),
         value=Money(found["mid_units"], receive),
-        margin=Money(found["margin_units"], receive),
-        fee=Money(found["fee_units"], receive),
+        fx_margin=Money(found["margin_units"], receive),
+        service_fee=Money(found["fee_units"], receive),
+        partner_fee=Money(found["partner_fee_units"], receive),
+        rail_fee=Money(found["rail_fee_units"], receive),
+        network_fee=Money(found["network_fee_units"], receive),
         rounding=Money(found["rounding_units"], receive),
+        cash_out=Money(found["cash_out_units"], receive),
     )
     mid = Rate(send, receive, found["mid_num"], found["mid_den"])
     applied = Rate(send, receive, found["applied_num"], found["applied_den"])
@@ -231,11 +198,6 @@ async def find_quote(connection: AsyncConnection, *, quote_id: str, offer: Offer
 
 
 def _view(row: Any, *, parts: Breakdown, mid: Rate, applied: Rate, chain: str) -> QuoteView:
-    fees = (
-        Fee(kind="fx_margin", amount=parts.margin),
-        Fee(kind="service_fee", amount=parts.fee),
-        Fee(kind="rounding", amount=parts.rounding),
-    )
     return QuoteView(
         id=row["id"],
         partner_id=row["partner_id"],
@@ -243,87 +205,19 @@ def _view(row: Any, *, parts: Breakdown, mid: Rate, applied: Rate, chain: str) -
         expires_at=row["expires_at"],
         chain=chain,
         chain_id=row["chain_id"],
-        send=parts.send,
-        receive=parts.receive,
         country=row["country"],
         method=row["method"],
         mid=mid,
         applied=applied,
         mid_as_of=row["mid_as_of"],
         sources=tuple(row["sources"]),
-        fees=tuple(fee for fee in fees if fee.amount.units),
-        total_cost_percent=parts.cost_percent,
+        parts=parts,
         speed=row["speed"],
         drop_every=None if row["drop_every_s"] is None else timedelta(seconds=row["drop_every_s"]),
+        delivery=None if row["delivery_p50_s"] is None else Delivery(row["delivery_p50_s"], row["delivery_p95_s"]),
     )
 
 
-def _drop_every_s(speed: Speed, terms: Terms) -> int | None:
-    if speed is not Speed.ECONOMY or terms.economy is None:
-        return None
-    return terms.economy.every // timedelta(seconds=1)
-
-
-def _asked(request: QuoteRequest, offer: Offer) -> tuple[Token, Terms]:
-    if request.send_amount is None and request.receive_amount is None:
-        raise AmountMissing
-    if request.send_amount is not None and request.receive_amount is not None:
-        raise TwoAmounts
-    token = offer.tokens.get((request.chain, request.asset))
-    if token is None:
-        raise UnknownAsset(offer)
-    with suppress(ValueError, KeyError):
-        terms = offer.corridors[request.country, request.currency, Method(request.method)]
-        return token, _at_speed(request.speed, terms, offer)
-    raise UnknownCorridor(offer, request.country)
-
-
-def _at_speed(speed: Speed, terms: Terms, offer: Offer) -> Terms:
-    """A corridor's terms at that speed."""
-    if speed is Speed.STANDARD:
-        return terms
-    if terms.at_drops is None:
-        raise EconomyNotOffered(offer)
-    return terms.at_drops
-
-
-def _amount(request: QuoteRequest, *, token: Token, terms: Terms) -> Money:
-    """The amount given, in the asset of its side."""
-    if request.send_amount is not None:
-        return _positive(request.send_amount, token.asset, field=SEND_FIELD)
-    assert request.receive_amount is not None
-    return _positive(request.receive_amount, terms.currency, field=RECEIVE_FIELD)
-
-
-def _positive(text: str, asset: Asset, *, field: str) -> Money:
-    try:
-        amount = Money.parse(text, asset)
-    except MoneyError as error:
-        raise BadAmount(str(error), field=field) from None
-    if amount.units == 0:
-        raise BadAmount("The amount is zero. Give an amount above zero.", field=field)
-    return amount
-
-
-async def _middle(connection: AsyncConnection, *, token: Token, terms: Terms, offer: Offer, now: datetime) -> consensus.Mid:
-    """The middle rate of a token, which is worth one of its peg."""
-    base, quote = token.peg, terms.currency.code
-    known: list[Observation] = []
-    if base != quote:
-        rows = await connection.execute(_RATES_OF_PAIR, {"base": base, "quote": quote})
-        known = [
-            Observation(source=row.source, base=base, quote=quote, price=Fraction(row.num, row.den), as_of=row.as_of)
-            for row in rows
-        ]
-    try:
-        return consensus.mid(known, base=base, quote=quote, rules=offer.rules, now=now)
-    except consensus.NoRate as refusal:
-        _log.warning(refusal.code, detail=refusal.detail)
-        raise
-
-
-def _listed(items: Iterable[str]) -> str:
-    """The first few, and how many more there are."""
-    known = sorted(items)
-    more = [f"and {len(known) - OFFERED_MOST} more"] if len(known) > OFFERED_MOST else []
-    return ", ".join(known[:OFFERED_MOST] + more) or "nothing"
+def _view_of_draft(draft: Draft) -> QuoteView:
+    deal = draft.deal
+    return _view(draft.row, parts=draft.parts, mid=deal.mid, applied=deal.applied, chain=deal.token.chain)

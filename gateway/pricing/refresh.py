@@ -65,7 +65,7 @@ async def _store(engine: AsyncEngine, observations: Iterable[Observation], *, no
     new = statement.excluded
     statement = statement.on_conflict_do_update(
         index_elements=["source", "base", "quote"],
-        set_={"num": new.num, "den": new.den, "as_of": new.as_of, "fetched_at": new.fetched_at},
+        set_={name: new[name] for name in ("num", "den", "as_of", "fetched_at", "good_until")},
         where=_rates.c.as_of <= new.as_of,
     )
     async with transaction(engine, point="rates.store") as connection:
@@ -81,4 +81,5 @@ def _row(observation: Observation, *, now: datetime) -> dict[str, Any]:
         "den": observation.price.denominator,
         "as_of": observation.as_of,
         "fetched_at": now,
+        "good_until": observation.good_until,
     }

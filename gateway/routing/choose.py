@@ -9,16 +9,24 @@ help, the order is held and they are asked.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import blake2b
+from itertools import accumulate
 from typing import NamedTuple, Protocol
+from zlib import crc32
 
-from gateway.money import Asset, Money
-from gateway.offramp import Capabilities, Corridor, Fault, Method, Outcome
+from gateway.money import Money
+from gateway.offramp import Fault, Outcome
+from gateway.routing.candidates import AMOUNT, POLICY, Row, Table
+from gateway.routing.scene import Scene
+from gateway.routing.score import Numbers, numbers
 
 FAILURES_MOST = 150
 """Failed attempts after which the order is held for a person: about a day."""
+FEW = 20
+"""Payments that tell little of a rail."""
 OVER = frozenset({Outcome.FAILED, Outcome.RETURNED})
 """The only outcomes after which the same money may be sent again."""
 
@@ -34,6 +42,10 @@ FLOAT_LOW = "float_low"
 """A wait's reason: what we hold at the rail doesn't cover it."""
 RAIL_FULL = "rail_full"
 """A wait's reason: the rail takes no more now."""
+EARLIER_WAY = "earlier_way"
+"""A refusal's reason: the recipient put another way first, and nothing was tried by it yet."""
+NO_RAIL_ALLOWED = "no_rail_allowed"
+"""Rails pay there, but the operator's rules keep all of them from this payment."""
 ATTEMPT_NOT_OVER = "attempt_not_over"
 """An attempt of this order isn't proven to have failed, so nothing may be sent: our bug if it comes here."""
 
@@ -67,6 +79,10 @@ class Case:
     deliver: Money
     ways: Sequence[Way]
     tried: Sequence[Tried] = ()
+    order_id: str = ""
+    """By which shares and exploration are drawn."""
+    version: int = 0
+    partner: str | None = None
 
 
 class Room(Protocol):
@@ -115,122 +131,271 @@ class Hold:
 Choice = Pay | Wait | Hold
 
 
-def choose(case: Case, *, capabilities: Mapping[str, Capabilities], allowances: Mapping[str, Room]) -> Choice:
-    """Exactly one answer for a funded order.
+class Candidate(NamedTuple):
+    """A rail that could be asked now, with the rank of the way."""
 
-    `capabilities` are in the operator's order of preference and must not change while they are in use: what they say is
-    looked up once per mapping. A rail without an allowance has room for anything.
+    rail: str
+    way: int
+    numbers: Numbers
+    why: str = "score"
+    """What put it where it stands: "score", "preferred" (by a rule), "share", "explored" or "planned"."""
+
+
+class Refusal(NamedTuple):
+    """Why a rail isn't asked for a way: a reason code of this module, or an allowance's sentence in `detail`."""
+
+    rail: str
+    way: int
+    reason: str
+    detail: str = ""
+    numbers: Numbers | None = None
+    """Where it could pay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Everything that a choice knew. `candidates` best first; `choice` is what `choose` says."""
+
+    choice: Choice
+    candidates: tuple[Candidate, ...]
+    refused: tuple[Refusal, ...]
+
+
+def choose(
+    case: Case, *, scene: Scene, allowances: Mapping[str, Room], now: datetime, preferred: str | None = None
+) -> Choice:
+    """Exactly one answer for a funded order. A rail without an allowance has room for anything.
+
+    `preferred`: the rail that a plan for many orders together gives this one; taken if it could be taken at all.
     """
-    possible: Sequence[tuple[str, Way]] = _possible(case, capabilities)
+    if case.tried or preferred is not None:
+        return _judge(case, scene, allowances, now, preferred).choice
+    find, deliver, partner = scene.tables.find, case.deliver, case.partner
+    units, code = deliver.units, deliver.asset.code
+    for way in case.ways:
+        table = find(case.country, way.method, way.institution, deliver, partner, now)
+        if not table.plain or (table.explorable and _draw(case) % 100 < scene.policy.explore_percent):
+            break
+        best, least, payable = None, 0, False
+        for fixed, rate, rail, step in table.lines:
+            if units % step:
+                continue
+            payable = True
+            room = allowances.get(rail)
+            if room is not None and (room.most <= 0 or ((left := room.left) is not None and left.get(code, 0) < units)):
+                continue
+            score = fixed + rate * units
+            if best is None or score < least:
+                best, least = rail, score
+        if best is not None:
+            return Pay(best, way.rank)
+        if payable:
+            break
+    return _judge(case, scene, allowances, now, None).choice
+
+
+def rank(
+    case: Case, *, scene: Scene, allowances: Mapping[str, Room], now: datetime, preferred: str | None = None
+) -> Ranking:
+    """All candidates with their numbers, and who isn't one and why. `choice` is the first candidate, if there is one."""
+    judged = _judge(case, scene, allowances, now, preferred)
+    units = case.deliver.units
+    candidates = (Candidate(one.row.rail, one.way.rank, _numbers(one, units), why) for one, why in judged.able)
+    return Ranking(judged.choice, tuple(candidates), tuple(dict.fromkeys(_refusals(case, judged))))
+
+
+class _Option(NamedTuple):
+    """A rail that could pay by a way."""
+
+    way: Way
+    row: Row
+    place: tuple[int, bool, int, int, int]
+    """Less is better: the way's, whether others are preferred, by shares, by score, the operator's."""
+    drawn: bool
+    """Whether it stands there by its share."""
+    ruled: bool
+    """Whether it is one of those that a rule prefers to others."""
+
+
+class _Full(NamedTuple):
+    again_at: datetime | None
+    reason: str
+
+
+class _Judged(NamedTuple):
+    choice: Choice
+    tables: Sequence[tuple[Way, Table]]
+    could: Sequence[_Option]
+    left: Sequence[_Option]
+    """Those that may be asked after all that was tried."""
+    able: Sequence[tuple[_Option, str]]
+    """Those of them that have room, best first, and what put them there."""
+    full: Sequence[tuple[_Option, _Full]]
+
+
+def _judge(case: Case, scene: Scene, allowances: Mapping[str, Room], now: datetime, preferred: str | None) -> _Judged:
+    find = scene.tables.find
+    tables = [(way, find(case.country, way.method, way.institution, case.deliver, case.partner, now)) for way in case.ways]
+    could = [one for number, (way, table) in enumerate(tables) for one in _options(case, number, way, table, scene)]
+    left = _left(case, could, tables)
+    if isinstance(left, Hold):
+        return _Judged(left, tables, could, (), (), ())
+    ordered = sorted(left, key=lambda one: one.row.rail != preferred) if preferred is not None else left
+    rooms = [(one, _full(case, allowances.get(one.row.rail))) for one in ordered]
+    able = [one for one, why in rooms if why is None]
+    full = [(one, why) for one, why in rooms if why is not None]
+    if not able:
+        known = [(why.again_at, why.reason) for _, why in full if why.again_at is not None]
+        return _Judged(Wait(*min(known)) if known else Wait(None, full[0][1].reason), tables, could, left, (), full)
+    explored = None if able[0].row.rail == preferred else _explored(case, able, scene)
+    if explored is not None:
+        able = [explored, *(one for one in able if one is not explored)]
+    whys = [(one, _why(one, planned=one.row.rail == preferred, explored=one is explored)) for one in able]
+    return _Judged(Pay(able[0].row.rail, able[0].way.rank), tables, could, left, whys, full)
+
+
+def _options(case: Case, number: int, way: Way, table: Table, scene: Scene) -> Sequence[_Option]:
+    """By a way, best first; a rail counts once."""
+    units = case.deliver.units
+    rows = [row for row in table.rows if not units % row.step]
+    ruled = len({row.behind for row in rows}) > 1
+    drawn = _drawn(case, scene.policy.shares, {row.rail for row in rows})
+    rest = drawn.get(None, len(drawn))
+    options = (
+        _Option(
+            way,
+            row,
+            (number, row.behind, drawn.get(row.rail, rest), row.score.of(units), row.order),
+            row.rail in drawn,
+            ruled and not row.behind,
+        )
+        for row in rows
+    )
+    by_rail: dict[str, _Option] = {}
+    for option in sorted(options, key=_place):
+        by_rail.setdefault(option.row.rail, option)
+    return list(by_rail.values())
+
+
+def _place(option: _Option) -> tuple[int, bool, int, int, int]:
+    return option.place
+
+
+def _drawn(case: Case, shares: Mapping[str, int], rails: Collection[str]) -> Mapping[str | None, int]:
+    """Who comes first, second… for this order: each rail as often as its share says; None: those without one."""
+    parts: dict[str | None, int] = {rail: share for rail, share in shares.items() if rail in rails}
+    if not parts:
+        return {}
+    if rest := 100 - sum(shares.values()):
+        parts[None] = rest
+    number = int.from_bytes(blake2b(case.order_id.encode(), digest_size=16).digest())
+    order: dict[str | None, int] = {}
+    while parts:
+        number, point = divmod(number, sum(parts.values()))
+        ends = zip(parts, accumulate(parts.values()), strict=True)
+        drawn = next(rail for rail, end in ends if point < end)
+        order[drawn] = len(order)
+        del parts[drawn]
+    return order
+
+
+def _draw(case: Case) -> int:
+    """The order's own number: another one after every step that it takes."""
+    return crc32(f"{case.order_id}/{case.version}".encode())
+
+
+def _explored(case: Case, able: Sequence[_Option], scene: Scene) -> _Option | None:
+    """One that would be first had nothing been learned, or of which little is known beside what is known of the first."""
+    number, point = divmod(_draw(case), 100)
+    head, units = able[0], case.deliver.units
+    if point >= scene.policy.explore_percent or case.tried or head.drawn:
+        return None
+    others = [
+        one
+        for one in able[1:]
+        if one.place[:3] == head.place[:3]
+        and (
+            (one.row.guess.of(units), one.row.order) < (head.row.guess.of(units), head.row.order)
+            or one.row.facts.outlook.samples < FEW <= head.row.facts.outlook.samples
+        )
+    ]
+    return others[number % len(others)] if others else None
+
+
+def _why(option: _Option, *, planned: bool, explored: bool) -> str:
+    words = (("planned", planned), ("explored", explored), ("preferred", option.ruled), ("share", option.drawn))
+    return next((word for word, holds in words if holds), "score")
+
+
+def _left(case: Case, could: Sequence[_Option], tables: Iterable[tuple[Way, Table]]) -> Sequence[_Option] | Hold:
+    """Those that may still be tried."""
     if any(attempt.outcome not in OVER for attempt in case.tried):
         return Hold(ATTEMPT_NOT_OVER)
-    if not possible:
-        return Hold(NO_RAIL)
-    if case.tried:
-        left = _not_given_up(case, possible)
-        if isinstance(left, Hold):
-            return left
-        possible = left
-    elif possible[-1][1] is not possible[0][1]:
-        possible = _reached(case, possible)
-    return _first_with_room(case, possible, allowances)
+    if not could:
+        units = case.deliver.units
+        kept = any(one.reason == POLICY and not units % one.step for _, table in tables for one in table.refused)
+        return Hold(NO_RAIL_ALLOWED if kept else NO_RAIL)
+    return _not_given_up(case, could) if case.tried else _reached(case, could)
 
 
-def _not_given_up(case: Case, possible: Sequence[tuple[str, Way]]) -> Sequence[tuple[str, Way]] | Hold:
+def _not_given_up(case: Case, could: Sequence[_Option]) -> Sequence[_Option] | Hold:
     """What may still be tried after what was tried, the least tried first."""
-    spent = {attempt.way for attempt in case.tried if attempt.fault == Fault.RECIPIENT}
-    out = {attempt.rail for attempt in case.tried if attempt.fault == Fault.RAIL}
-    working = [(rail, way) for rail, way in possible if rail not in out]
-    left = [(rail, way) for rail, way in working if way.rank not in spent]
+    spent, out = _spent(case), _out(case)
+    working = [one for one in could if one.row.rail not in out]
+    left = [one for one in working if one.way.rank not in spent]
     if left and len(case.tried) < FAILURES_MOST:
         tries = Counter(attempt.rail for attempt in case.tried if attempt.fault != Fault.RECIPIENT)
-        # The sort is stable: among rails that failed equally often the recipient's order holds, then the operator's.
-        return sorted(_reached(case, left), key=lambda candidate: tries[candidate[0]])
+        # The sort is stable: among rails that failed equally often the recipient's order holds, then the policy's.
+        return sorted(_reached(case, left), key=lambda one: tries[one.row.rail])
     if left or not working:
         return Hold(RAIL_UNAVAILABLE)
     return Hold(RETURNED if case.tried[-1].outcome == Outcome.RETURNED else RECIPIENT_REFUSED)
 
 
-def _reached(case: Case, possible: Sequence[tuple[str, Way]]) -> Sequence[tuple[str, Way]]:
+def _spent(case: Case) -> set[int]:
+    return {attempt.way for attempt in case.tried if attempt.fault == Fault.RECIPIENT}
+
+
+def _out(case: Case) -> set[str]:
+    return {attempt.rail for attempt in case.tried if attempt.fault == Fault.RAIL}
+
+
+def _reached(case: Case, could: Sequence[_Option]) -> Sequence[_Option]:
     """Those of the first way that is left and of every next one, up to one by which nothing was tried yet."""
     tried = {attempt.way for attempt in case.tried}
-    untried = next((way for _, way in possible if way.rank not in tried), None)
-    return possible if untried is None else [one for one in possible if one[1].rank in tried or one[1] == untried]
+    untried = next((one.way for one in could if one.way.rank not in tried), None)
+    return could if untried is None else [one for one in could if one.way.rank in tried or one.way == untried]
 
 
-def _first_with_room(case: Case, possible: Iterable[tuple[str, Way]], allowances: Mapping[str, Room]) -> Pay | Wait:
-    full: list[tuple[datetime | None, str]] = []
-    for rail, way in possible:
-        room = allowances.get(rail)
-        if room is None:
-            return Pay(rail, way.rank)
-        if room.most <= 0:
-            full.append((room.again_at, room.reason or RAIL_FULL))
-        elif room.left is not None and room.left.get(case.deliver.asset.code, 0) < case.deliver.units:
-            full.append((room.again_at, FLOAT_LOW))
-        else:
-            return Pay(rail, way.rank)
-    known = [(again_at, reason) for again_at, reason in full if again_at is not None]
-    return Wait(*min(known)) if known else Wait(None, full[0][1])
+def _full(case: Case, room: Room | None) -> _Full | None:
+    """When a rail may have room again, and why it has none; None: it has."""
+    if room is None:
+        return None
+    if room.most <= 0:
+        return _Full(room.again_at, room.reason or RAIL_FULL)
+    if room.left is not None and room.left.get(case.deliver.asset.code, 0) < case.deliver.units:
+        return _Full(room.again_at, FLOAT_LOW)
+    return None
 
 
-def _possible(case: Case, capabilities: Mapping[str, Capabilities]) -> list[tuple[str, Way]]:
-    """Rails with the ways by which they could pay, the recipient's first way first, then the operator's first rail."""
-    corridors = _corridors(capabilities)
-    asset, units = case.deliver.asset, case.deliver.units
-    return [
-        (rail, way)
-        for way in case.ways
-        for rail, least, most, step, reached in corridors.get((case.country, way.method, asset), ())
-        if least <= units <= most and not units % step and (not reached or way.institution in reached)
-    ]
+def _refusals(case: Case, judged: _Judged) -> Iterator[Refusal]:
+    units = case.deliver.units
+    for one, why in judged.full:
+        reason, detail = (FLOAT_LOW, "") if why.reason == FLOAT_LOW else (RAIL_FULL, why.reason)
+        yield Refusal(one.row.rail, one.way.rank, reason, detail, _numbers(one, units))
+    asked = {(one.row.rail, one.way.rank) for one in judged.left}
+    spent, out = _spent(case), _out(case)
+    for one in judged.could:
+        if (one.row.rail, one.way.rank) not in asked:
+            reason = RECIPIENT_REFUSED if one.way.rank in spent else RAIL_UNAVAILABLE if one.row.rail in out else EARLIER_WAY
+            if isinstance(judged.choice, Hold) and reason == EARLIER_WAY:
+                reason = judged.choice.reason
+            yield Refusal(one.row.rail, one.way.rank, reason, "", _numbers(one, units))
+    for way, table in judged.tables:
+        able = {row.rail for row in table.rows if not units % row.step}
+        yield from (Refusal(row.rail, way.rank, AMOUNT) for row in table.rows if row.rail not in able)
+        yield from (Refusal(one.rail, way.rank, one.reason) for one in table.refused)
 
 
-class _Limits(NamedTuple):
-    rail: str
-    least: int
-    most: int
-    step: int
-    reached: frozenset[str | None]
-    """Codes of the banks or wallets; none: the account says it all."""
-
-
-_Corridors = Mapping[tuple[str, str, Asset], Sequence[_Limits]]
-
-_latest: tuple[Mapping[str, Capabilities], _Corridors] = ({}, {})
-
-
-def _corridors(capabilities: Mapping[str, Capabilities]) -> _Corridors:
-    """Who pays where, by country, method and asset. Kept for the latest mapping: it is asked per order."""
-    global _latest  # noqa: PLW0603 - replaced whole, and only what could be computed again
-    known, corridors = _latest
-    if known is not capabilities:
-        corridors = _by_place(capabilities)
-        _latest = capabilities, corridors
-    return corridors
-
-
-def _by_place(capabilities: Mapping[str, Capabilities]) -> _Corridors:
-    found: dict[tuple[str, str, Asset], list[_Limits]] = {}
-    named: dict[tuple[str, str, Asset], set[str]] = {}
-    for abilities in capabilities.values():
-        for corridor in abilities.corridors:
-            named.setdefault(_place(corridor), set()).update(one.code for one in corridor.institutions)
-    for rail, abilities in capabilities.items():
-        for corridor in abilities.corridors:
-            codes: set[str | None] = {one.code for one in corridor.institutions}
-            found.setdefault(_place(corridor), []).append(
-                _Limits(
-                    rail,
-                    corridor.least.units,
-                    corridor.most.units,
-                    corridor.step.units,
-                    # Where there is only one, nobody has to have named it.
-                    frozenset(codes | {None} if codes and len(named[_place(corridor)]) == 1 else codes),
-                )
-            )
-    return found
-
-
-def _place(corridor: Corridor) -> tuple[str, Method, Asset]:
-    return corridor.country, corridor.method, corridor.asset
+def _numbers(option: _Option, units: int) -> Numbers:
+    return numbers(option.row.facts, option.row.score, units=units)

@@ -23,6 +23,9 @@ DROP_EVERY_S = 900
 DROPS = {"KE/KES/bank/economy": timedelta(seconds=DROP_EVERY_S)}
 """How long the slots of economy lanes are."""
 RATE_DEN = 1_000_000
+PARTNER = "par_simulated"
+EXTRA_EVERY = 4
+"""One of so many orders comes from a partner with a fee of its own, by a chain and a rail that are paid for."""
 LEAST_UNITS = 1_000
 """Below that a deposit is dust."""
 FACTORY = factory_address(treasury=TREASURY)
@@ -49,6 +52,14 @@ LANES = (
 )
 
 
+class Extra(NamedTuple):
+    """What some quotes charge for others. Units of the lane's asset."""
+
+    partner_fee: int
+    rail_fee: int
+    network_fee: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deal:
     """What an order promises, as its quote has it. Units of USDC and of the lane's asset."""
@@ -64,6 +75,8 @@ class Deal:
     receive: int
     expires_at: datetime
     lane: Lane
+    extra: Extra | None = None
+    """None: it has none of these fees."""
 
 
 class Transfer(NamedTuple):
@@ -72,6 +85,9 @@ class Transfer(NamedTuple):
     delay_s: int
     address: str
     units: int
+
+
+_PARTNER = "INSERT INTO partners (id, name, created_at) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
 
 
 @dataclass
@@ -85,9 +101,11 @@ class Market:
 
     def make(self, number: int, *, now: datetime) -> list[Deal]:
         """That many orders at once, as `accept_quote` would make them one by one."""
-        deals = [self._deal(now) for _ in range(number)]
+        first = len(self.deals)
+        deals = [self._deal(now, extra=(first + place) % EXTRA_EVERY == 0) for place in range(number)]
         rows = [self._rows(deal, now) for deal in deals]
         with self.database.transaction(), self.database.cursor() as cursor:
+            cursor.execute(_PARTNER, (PARTNER, PARTNER, now))
             for table in rows[0]:
                 columns = ", ".join(rows[0][table])
                 places = ", ".join(["%s"] * len(rows[0][table]))
@@ -126,14 +144,16 @@ class Market:
         }.get(kind or "", ((soon, due),))
         return [Transfer(delay_s, deal.address, units) for delay_s, units in parts]
 
-    def _deal(self, now: datetime) -> Deal:
+    def _deal(self, now: datetime, *, extra: bool) -> Deal:
         lane = self.dice.random.choices(LANES, weights=[lane.weight for lane in LANES])[0]
         send = self.dice.between(5_000_000, 200_000_000)
         mid = send * lane.mid_num // RATE_DEN
         whole = 10**lane.asset.decimals
         margin = mid // 100
         fee = 10 * whole
-        receive = (mid - margin - fee) // whole * whole
+        extras = Extra(partner_fee=(mid - margin) // 200, rail_fee=7 * whole, network_fee=3 * whole) if extra else None
+        left = mid - margin - fee - sum(extras or ())
+        receive = left // whole * whole
         order_id = new_id("ord", now=now)
         return Deal(
             order_id=order_id,
@@ -143,16 +163,18 @@ class Market:
             mid=mid,
             margin=margin,
             fee=fee,
-            rounding=mid - margin - fee - receive,
+            rounding=left - receive,
             receive=receive,
             expires_at=now + QUOTE_TTL,
             lane=lane,
+            extra=extras,
         )
 
     def _rows(self, deal: Deal, now: datetime) -> dict[str, dict[str, object]]:
         quote_id = new_id("quo", now=now)
         quote: dict[str, object] = {
             "id": quote_id,
+            "partner_id": deal.extra and PARTNER,
             "created_at": now,
             "expires_at": deal.expires_at,
             "chain_id": CHAIN_ID,
@@ -171,6 +193,9 @@ class Market:
             "mid_units": deal.mid,
             "margin_units": deal.margin,
             "fee_units": deal.fee,
+            "partner_fee_units": deal.extra.partner_fee if deal.extra else 0,
+            "rail_fee_units": deal.extra.rail_fee if deal.extra else 0,
+            "network_fee_units": deal.extra.network_fee if deal.extra else 0,
             "rounding_units": deal.rounding,
             "speed": "economy" if deal.lane.economy else "standard",
             "drop_every_s": DROP_EVERY_S if deal.lane.economy else None,
@@ -184,6 +209,7 @@ class Market:
         }
         order: dict[str, object] = {
             "id": deal.order_id,
+            "partner_id": deal.extra and PARTNER,
             "quote_id": quote_id,
             "tracking_token": f"token of {deal.order_id}",
             "state": "awaiting_deposit",

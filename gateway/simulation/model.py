@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.simulation.chain import CHAIN_ID, USDC, Credit
-from gateway.simulation.market import LEAST_UNITS, Deal
+from gateway.simulation.market import LEAST_UNITS, PARTNER, Deal
 from gateway.simulation.rails import Movement
 
 CLAIMS = "claims"
@@ -107,13 +107,22 @@ def _settle(case: Case, accounts: Accounts) -> None:
     deal, own = case.deal, f"order:{case.deal.order_id}"
     accounts[f"{own}:unallocated", USDC.code] += case.kept
     delivered = sum(case.paid.values())
+    if case.undecided:
+        # Another attempt may still be paid: until that is known, what was paid after a "failed" is ours to claim.
+        accounts[f"{own}:payout", USDC.code] += case.funds
+        accounts[CLAIMS, deal.asset] -= delivered
+        return
     if not delivered:
-        accounts[f"{own}:{'payout' if case.undecided else 'funds'}", USDC.code] += case.funds
+        accounts[f"{own}:funds", USDC.code] += case.funds
         return
     accounts["exchange", USDC.code] += deal.send
     accounts["exchange", deal.asset] -= deal.mid
     accounts["revenue:fx_margin", deal.asset] += deal.margin
     accounts["revenue:service_fee", deal.asset] += deal.fee
+    if deal.extra:
+        accounts[f"partner:{PARTNER}:fees", deal.asset] += deal.extra.partner_fee
+        accounts["revenue:rail_fee", deal.asset] += deal.extra.rail_fee
+        accounts["revenue:network_fee", deal.asset] += deal.extra.network_fee
     accounts["rounding", deal.asset] += deal.rounding
     # What rails paid beyond that, they took without right; from which of several we claim it depends on who spoke first.
     accounts[CLAIMS, deal.asset] -= max(delivered - deal.receive, 0)

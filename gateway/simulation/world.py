@@ -210,12 +210,17 @@ class World:
         self._set_nodes()
 
     async def decide(self) -> int:
-        """People look up what no rail tells, and say so. How many payments they decided about."""
+        """People look up what no rail tells, and say so. How many payments they decided about.
+
+        They do so after the payment was sent, also by the books: a clock that ran ahead then may have dated it days ahead.
+        """
         undecided = self.eye.undecided()
+        sent = self.eye.one("SELECT max(GREATEST(created_at, resent_at)) FROM attempts WHERE closed_at IS NULL")
+        now = max(self.now, sent or self.now)
         for _, attempt_id in undecided:
             row = self.eye.attempt(attempt_id)
             assert row is not None
-            await resolve(self.machines[0].engine, rail=self.rails[row.adapter], attempt_id=attempt_id, now=self.now)
+            await resolve(self.machines[0].engine, rail=self.rails[row.adapter], attempt_id=attempt_id, now=now)
             await self._over(())
         return len(undecided)
 

@@ -15,7 +15,12 @@ from gateway.money import Money
 from gateway.offramp import CallbackRequest, HoldsBalance, Offramp, OfframpError
 from gateway.operators.incidents import Alarm, open_incidents
 from gateway.payouts.rails import Rails
+from gateway.payouts.weather import hear
 from gateway.railkit.floats import QUESTION, AsksBalance, WantsTopUps
+from gateway.treasury.demand import sum_demand
+from gateway.treasury.levels import judge, keep_told, prune
+from gateway.treasury.outlook import FloatBook, make_plan, read_outlook
+from gateway.treasury.plans import keep_plan, newest_plan
 
 log = structlog.get_logger()
 
@@ -60,28 +65,59 @@ async def balance_of(engine: AsyncEngine, *, rail: str, adapter: Offramp, clock:
         raise NotAnswered(f"no answer within {ANSWERED_WITHIN_S:g} s") from None
 
 
+async def ask_all(engine: AsyncEngine, *, rails: Rails, clock: Clock) -> dict[str, tuple[Money, ...]]:
+    """What the rails say that tell their balances, asked at the same time. Who doesn't answer is left out, and logged."""
+
+    async def ask(rail: str, adapter: Offramp) -> tuple[Money, ...] | None:
+        try:
+            return await balance_of(engine, rail=rail, adapter=adapter, clock=clock)
+        except Exception as error:  # noqa: BLE001 - whatever an adapter raises, the other rails are asked all the same
+            log.warning("balance_not_told", adapter=rail, error=type(error).__name__)
+            return None
+
+    telling = {rail: adapter for rail, adapter in rails.items() if tells_balance(adapter)}
+    answers = await asyncio.gather(*(ask(rail, adapter) for rail, adapter in telling.items()))
+    return {rail: answer for rail, answer in zip(telling, answers, strict=True) if answer is not None}
+
+
 async def watch_floats(engine: AsyncEngine, *, rails: Rails, clock: Clock) -> int:
-    """Open an incident for every float below its adapter's mark, once a day while it is.
+    """Ask every rail and keep what it says; open an incident for a float below its adapter's mark, once a day while it is.
 
     Returns 0 for the loop that runs it: to look again at once would tell nothing new.
     """
-    for rail, adapter in rails.items():
-        marks = adapter.top_up_below if isinstance(adapter, WantsTopUps) else ()
-        if not marks or not tells_balance(adapter):
-            continue
-        try:
-            held = {money.asset: money for money in await balance_of(engine, rail=rail, adapter=adapter, clock=clock)}
-        except Exception as error:  # noqa: BLE001 - whatever an adapter raises, the other rails are looked at all the same
-            log.warning("balance_not_told", adapter=rail, error=type(error).__name__)
-            continue
-        now = clock()
-        alarms = [
-            _alarm(rail, held[mark.asset], mark, day=f"{now:%Y-%m-%d}")
-            for mark in marks
-            if mark.asset in held and held[mark.asset] < mark
-        ]
-        async with transaction(engine, point="floats.watch") as connection:
-            await open_incidents(connection, alarms=alarms, now=now)
+    told = await ask_all(engine, rails=rails, clock=clock)
+    now = clock()
+    alarms = [
+        _alarm(rail, money, mark, day=f"{now:%Y-%m-%d}")
+        for rail, answer in told.items()
+        if isinstance(adapter := rails[rail], WantsTopUps)
+        for mark in adapter.top_up_below
+        for money in answer
+        if money.asset == mark.asset and money < mark
+    ]
+    async with transaction(engine, point="floats.watch") as connection:
+        await keep_told(connection, told=told, now=now)
+        for rail in told:
+            await hear(connection, rail=rail, now=now)
+        await open_incidents(connection, alarms=alarms, now=now)
+    return 0
+
+
+async def keep_floats(engine: AsyncEngine, *, rails: Rails, book: FloatBook, clock: Clock) -> int:
+    """One round: ask, sum what was paid, tell who has to know, and make a plan if the last one is stale.
+
+    Returns 0 for the loop that runs it.
+    """
+    await watch_floats(engine, rails=rails, clock=clock)
+    await sum_demand(engine, rules=book.rules, now=clock())
+    now = clock()
+    async with transaction(engine, point="floats.judge") as connection:
+        outlook = await read_outlook(connection, book=book, now=now)
+        fallen = await judge(connection, judged=[one.judged for one in outlook.standings], now=now)
+        await prune(connection, before=now - book.rules.keep)
+        plan = await newest_plan(connection)
+        if book.rules.fills and (fallen or plan is None or now >= plan.valid_until):
+            await keep_plan(connection, plan=await make_plan(connection, outlook=outlook, book=book))
     return 0
 
 

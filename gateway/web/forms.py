@@ -13,8 +13,10 @@ from gateway.offramp import Institution, Method
 from gateway.orders.accounts import BY_PHONE
 from gateway.orders.recipients import GivenWay, Recipient, Way, read_recipient, read_ways, several
 from gateway.pricing.consensus import NoRate
+from gateway.pricing.exposure import ExposureFull
 from gateway.pricing.offer import Offer, Speed, Terms, Token
-from gateway.pricing.quotes import QuoteRequest, QuoteView, make_quote
+from gateway.pricing.quotes import QuoteView, make_quote
+from gateway.pricing.requests import QuoteRequest
 
 INPUTS = {
     "name": "name",
@@ -70,7 +72,7 @@ class Rejected(Exception):
     def __init__(self, refusals: Sequence[Refusal]) -> None:
         super().__init__(", ".join(refusal.code for refusal in refusals))
         self.problems = [Problem(INPUTS.get((refusal.field or "").rpartition(".")[2]), str(refusal)) for refusal in refusals]
-        self.ours = all(isinstance(refusal, NoRate) for refusal in refusals)
+        self.ours = all(isinstance(refusal, NoRate | ExposureFull) for refusal in refusals)
         """Nothing is wrong with what was typed: we can't serve it now."""
 
 

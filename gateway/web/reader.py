@@ -6,13 +6,14 @@ translation has one place to step in.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import localcontext
 from gettext import NullTranslations
+from typing import Literal
 
 import phonenumbers
 from babel.core import Locale
-from babel.dates import format_datetime
+from babel.dates import format_datetime, format_timedelta
 from babel.numbers import format_decimal, get_decimal_symbol
 
 from gateway.money import Money, Rate, decimal_of
@@ -20,6 +21,14 @@ from gateway.money import Money, Rate, decimal_of
 FRACTION_LEAST = 2
 """Digits after the point that an amount shows at least, if its asset has them."""
 RATE_DIGITS = 4
+_SPANS: tuple[tuple[int | None, int, Literal["minute", "hour", "day"]], ...] = (
+    (90 * 60, 60, "minute"),
+    (36 * 3_600, 3_600, "hour"),
+    (None, 86_400, "day"),
+)
+"""Up to how many seconds a time is said in which unit, and its seconds."""
+_NEVER = 1_000_000
+"""No number of a unit is said in the next one instead."""
 DIGITS_MOST = 100
 """More than the 78 of a uint256, with room for a few after the point."""
 
@@ -53,6 +62,12 @@ class Reader:
     def moment(self, at: datetime) -> str:
         """A point in time, in UTC until the page's script knows the reader's own zone."""
         return format_datetime(at.astimezone(UTC), "d MMM, HH:mm 'UTC'", locale=self.locale)
+
+    def span(self, seconds: int) -> str:
+        """A time to wait, rounded up to what one says: "2 minutes", "3 hours", "2 days"."""
+        step_s, unit = next((step_s, unit) for most_s, step_s, unit in _SPANS if most_s is None or seconds <= most_s)
+        whole = timedelta(seconds=-(-seconds // step_s) * step_s)
+        return format_timedelta(whole, granularity=unit, threshold=_NEVER, locale=self.locale)
 
     def country(self, code: str) -> str:
         """A country's name; its code where the language has none."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from functools import reduce
-from operator import add
 from typing import NamedTuple
 
 from sqlalchemy import text
@@ -31,6 +29,7 @@ from gateway.orders.recipients import (
 from gateway.pricing.drops import next_drop
 from gateway.pricing.offer import Terms
 from gateway.pricing.quotes import find_quote
+from gateway.web.cautions import Caution, caution_of
 from gateway.web.forms import Choices, Entries, Rejected, other_ways, price
 from gateway.web.guards import read_form
 from gateway.web.pages import Pages
@@ -64,15 +63,13 @@ class Sending:
                 priced = await price(connection, entries=entries, choices=self.choices, offer=self.services.offer, now=now)
         except Rejected as rejected:
             return self._form(entries, rejected=rejected)
-        cost = reduce(add, (fee.amount for fee in priced.quote.fees), Money(0, priced.quote.receive.asset))
         return self.pages.answer(
             "quote.html",
             quote=priced.quote,
-            cost=cost,
-            value=priced.quote.receive + cost,
             recipient=priced.recipient,
             ways=priced.ways,
             drop_at=priced.quote.next_drop_at(now),
+            caution=self._caution(self.choices.corridors[entries.corridor], institution=priced.recipient.institution),
             hidden=entries.hidden(),
             now=now,
         )
@@ -112,7 +109,12 @@ class Sending:
             drops=[_drop(terms, now=self.services.clock()) for terms in self.choices.at_drops],
             problems=problems,
             wrong=wrong,
+            cautions={key: one for key, terms in self.choices.corridors.items() if (one := self._caution(terms))},
         )
+
+    def _caution(self, terms: Terms, *, institution: str | None = None) -> Caution | None:
+        weather = self.services.outlooks.weather
+        return caution_of(terms, offer=self.services.offer, weather=weather, institution=institution)
 
     async def _accept(self, connection: AsyncConnection, *, quote_id: str, entries: Entries, now: datetime) -> Accepted:
         if not QUOTE_ID.fullmatch(quote_id):

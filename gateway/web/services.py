@@ -15,6 +15,8 @@ from gateway.desk.unmatched import DeskRules
 from gateway.payouts.evidence import ResolutionRules
 from gateway.pricing.offer import Offer
 from gateway.refunds.wallets import NO_WALLETS, Wallets
+from gateway.routing.delivery import Outlooks
+from gateway.treasury.outlook import FloatBook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,5 +39,9 @@ class WebServices:
     """Asks senders' wallets that are contracts what they signed."""
     payouts: ResolutionRules = field(default_factory=ResolutionRules)
     """When a person may say what became of a payment, and when it takes two."""
+    outlooks: Outlooks = field(default_factory=lambda: Outlooks(capabilities={}))
+    """How rails do, to say before money is sent."""
     pickups: PickupRules | None = None
     """Limits of our own network of cash agents; None: there is no counter."""
+    floats: FloatBook | None = None
+    """What we keep at rails; None: no rail is configured here, and no page tells of floats."""

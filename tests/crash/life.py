@@ -31,8 +31,9 @@ from gateway.clock import Clock
 from gateway.config import parse
 from gateway.errors import Refusal
 from gateway.failpoints import arm
-from gateway.main import make_worker, open_gateway, run, tune_collector
+from gateway.main import make_worker, open_gateway, run
 from gateway.payouts.cancel import cancel
+from gateway.process import tune_collector
 from gateway.treasury.reconcile import reconcile
 
 OPERATOR = "amina"

@@ -19,10 +19,12 @@ AGAIN_S = 4
 """How often more orders come."""
 ODD = frozenset({"dispatch.park", "dispatch.tell", "inbox.park"})
 """Where only orders come whose books were robbed: those points are visited by name, for they take as long as the others."""
-CHAIN_S = ("lease", "rates", "reconcile", "refunds", "settle", "strays", "submit", "sweeper", "tokenwatch", "watcher")
-"""Rooms whose loops need a chain."""
-OTHERS = (*CHAIN_S, "codes", "floats", "offers", "legs")
-"""And those that need agents, partners, a rail that tells balances, or one in legs (tests/integration/sagas)."""
+CHAIN_S = (
+    "lease", "market", "rates", "reconcile", "refunds", "settle", "strays", "submit", "sweeper", "tokenwatch", "watcher",
+)  # fmt: skip
+"""Rooms whose loops need a chain, or prices."""
+OTHERS = (*CHAIN_S, "backlog", "codes", "floats", "offers", "legs", "routes")
+"""And those that need hundreds of orders, old decisions, agents, partners, a rail that tells balances, or one in legs."""
 
 
 @pytest.mark.timeout(600)

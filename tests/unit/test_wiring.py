@@ -20,11 +20,11 @@ from gateway.payouts.addresses import CallbackAddresses
 from gateway.payouts.rails import Rails
 from gateway.wiring import (
     make_factories,
+    make_memory,
     make_offer,
     make_rails,
     make_sources,
     make_wallets,
-    refuse_what_is_not_built,
 )
 from tests.factories import FakeRail
 
@@ -51,14 +51,6 @@ def problems(act):
     with pytest.raises(ConfigError) as refusal:
         act()
     return str(refusal.value)
-
-
-def test_the_example_is_what_this_version_does():
-    refuse_what_is_not_built(settings())
-
-
-def test_a_safety_that_is_not_there_is_not_promised():
-    assert "pricing.exposure_cap" in problems(lambda: refuse_what_is_not_built(settings(pricing__exposure_cap="500")))
 
 
 @pytest.fixture
@@ -128,3 +120,32 @@ def test_a_corridors_economy_is_its_own_lane_with_its_own_fee():
 
 def test_a_source_of_an_unknown_kind_is_refused():
     assert "pricing.sources[0].kind" in problems(lambda: make_sources(settings(pricing__sources__0__kind="oracle")))
+
+
+def test_what_a_rail_did_is_remembered_for_two_weeks_unless_the_operator_says_otherwise():
+    memory = make_memory(settings())
+    assert (memory.half_life, memory.now_half_life) == (timedelta(days=14), timedelta(minutes=30))
+    assert "not sent: the lease ran out" in memory.says_nothing
+    longer = make_memory(settings(experience={"half_life_h": 1_000, "now_minutes": 10}))
+    assert (longer.half_life, longer.now_half_life) == (timedelta(hours=1_000), timedelta(minutes=10))
+
+
+def test_tariffs_of_the_rails_are_in_the_offer():
+    tariff = {"currency": "KES", "method": "mobile_money"}
+    small = {"up_to": "1000", "fixed": "5"}
+    charge = {**tariff, "rail": "mpesa", "charge": [small, {"up_to": "5000", "fixed": "9", "percent": "0.1"}]}
+    cash_out = {**tariff, "cash_out": [{"fixed": "29"}]}
+    tree = {"tariffs": [charge, cash_out], "chains__0__network_fee": "0.05", "corridors__0__pass_on_rail_fee": True}
+    offer = make_offer(settings(**tree), Rails({"mpesa": FakeRail()}))
+    terms = offer.corridors["KE", "KES", Method.MOBILE_MONEY]
+    assert [terms.rail_fee.of(units) for units in (100_000, 100_001, 10_000_000)] == [500, 1_001, 10_900]
+    assert terms.cash_out.of(100_000) == 2_900
+    assert offer.tokens["base", "USDC"].network_fee == Money(50_000, Asset("USDC@8453", 6))
+    kept = make_offer(settings(tariffs=[charge]), Rails({"mpesa": FakeRail()})).corridors["KE", "KES", Method.MOBILE_MONEY]
+    assert (kept.rail_charge.of(100_000), kept.rail_fee.of(100_000), kept.cash_out.of(100_000)) == (500, 0, 0)
+
+
+def test_a_tariff_of_a_rail_that_isnt_configured_is_refused():
+    wrong = [{"currency": "KES", "rail": "jenga", "charge": [{"fixed": "5"}]}]
+    said = problems(lambda: make_offer(settings(tariffs=wrong), Rails({"mpesa": FakeRail()})))
+    assert said == 'tariffs[0].rail: no adapter is named "jenga"; there are: mpesa'

@@ -113,7 +113,14 @@ class Business(Course):
         """GET /business/rates."""
         await self._authenticate(request)
         listed = [
-            {"code": code, "buy": _number(rate), "sell": _number(rate), "locale": code[:2], "rateId": code.lower()}
+            {
+                "code": code,
+                "buy": _number(rate),
+                "sell": _number(rate),
+                "locale": code[:2],
+                "rateId": code.lower(),
+                "updatedAt": self.desk.clock().isoformat(),
+            }
             for code, rate in RATES.items()
             if currency in (None, code)
         ]

@@ -18,6 +18,7 @@ from gateway.operators.incidents import IncidentView, list_open_incidents
 from gateway.operators.sessions import Session
 from gateway.payouts.attention import count_waiting
 from gateway.payouts.evidence import ResolutionRules
+from gateway.pricing.halts import open_stops
 from gateway.web.console.door import Door
 
 INCIDENTS_SHOWN = 5
@@ -73,10 +74,12 @@ class Overview:
             health = await read_health(connection, chains=services.chains, now=services.clock())
             incidents = await list_open_incidents(connection, most=INCIDENTS_SHOWN)
             counts = await read_counts(connection, rules=services.payouts, now=services.clock())
+            stops = await open_stops(connection)
         return self.door.answer(
             "overview.html",
             session=session,
             health=health,
+            stops=stops,
             incidents=incidents,
             counts=counts,
             tasks=list(tasks_of(health, incidents, counts)),

@@ -35,7 +35,9 @@ from gateway.payouts.rails import Rails
 from gateway.pricing.models import RateObservation
 from gateway.pricing.offer import Economy, Offer, PricingRules, Terms, Token
 from gateway.refunds.wallets import NO_WALLETS
+from gateway.routing.scene import Scene, Scenes
 from gateway.sagas.wallets import NO_LEG_WALLETS
+from gateway.treasury.outlook import FloatBook
 from tests.factories import FACTORIES, KES, NOW, USDC, USDT, FakeRail
 
 URL = "https://pay.example"
@@ -109,11 +111,13 @@ class Desk:
 
     def __post_init__(self) -> None:
         issuer = TokenIssuer(key_pem=new_key_pem(), issuer=URL, audience=URL)
+        rails = Rails({"calls": CallingRail(), "silent": FakeRail()})
         self.gateway = Gateway(
             settings=cast("Settings", SimpleNamespace(server=Server(public_url=URL))),  # all that the application reads
             database_url="",
             engine=self.engine,
-            rails=Rails({"calls": CallingRail(), "silent": FakeRail()}),
+            rails=rails,
+            scenes=Scenes(scene=Scene(capabilities=rails.capabilities)),
             offer=OFFER,
             chains=(),
             factories=FACTORIES,
@@ -123,6 +127,7 @@ class Desk:
             verifier=TokenVerifier(public_keys=issuer.public_keys(), issuer=URL, audience=URL),
             wallets=NO_WALLETS,
             leg_wallets=NO_LEG_WALLETS,
+            floats=FloatBook(rails=tuple(rails), offer=OFFER),
             desk=DeskRules(),
             contracts=Contracts(),
             inbox=self.engine,

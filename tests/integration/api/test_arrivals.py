@@ -163,8 +163,9 @@ async def test_what_cannot_be_stored_in_time_is_never_answered_as_taken(engine, 
     assert "event 1" in await place.stored()
 
 
-async def test_more_than_can_be_in_time_are_turned_away_at_once(engine, place, monkeypatch):
+async def test_more_than_can_be_in_time_are_turned_away_at_once(engine, database_url, monkeypatch):
     monkeypatch.setattr(arrivals, "WAITING_MOST", 3)
+    place = Place(engine, database_url)
     async with locked(engine, "LOCK TABLE callbacks IN ACCESS EXCLUSIVE MODE"):
         with capture_logs():
             tasks = [asyncio.create_task(place.bring(f"event {number}")) for number in range(20)]

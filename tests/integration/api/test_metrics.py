@@ -141,7 +141,7 @@ def test_names_follow_the_conventions_and_labels_are_few():
     for measure in MEASURES:
         assert set(measure.labels) <= {
             "chain", "provider", "status", "state", "adapter", "rail", "outcome", "asset", "kind", "purpose", "queue",
-            "source", "base", "quote",
+            "source", "base", "quote", "subject",
         }  # fmt: skip
         for family in measure.families.values():
             assert family.name.startswith("lastmile_")

@@ -1,11 +1,22 @@
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.integration.api.desk import ASK, RECEIVE, SEND, Desk, Partner, problem
+from gateway.api.schemas import QuoteOut
+from gateway.main import make_app
+from gateway.money import Money
+from gateway.offramp import Method
+from gateway.pricing.exposure import DOLLARS
+from gateway.pricing.tariffs import ENDLESS, Band, Cost, Schedule
+from tests.factories import KES, USDC
+from tests.integration.api.desk import ASK, OFFER, RECEIVE, SEND, URL, Desk, Partner, problem
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -39,10 +50,46 @@ async def test_a_quote_for_what_is_sent_says_every_part_of_the_price(desk: Desk,
             {"kind": "service_fee", "currency": "KES", "amount": "30.00"},
             {"kind": "rounding", "currency": "KES", "amount": "0.08"},
         ],
+        "cash_out": {"asset": "KES", "amount": "0.00"},
+        "in_hand": {"asset": "KES", "amount": "1249.00"},
         "total_cost_percent": "3.33",
+        "sdg_target_percent": "3.00",
+        "within_sdg_target": False,
         "speed": "standard",
         "next_drop_at": None,
+        "delivery": None,
     }
+
+
+async def test_a_quote_lists_what_partner_rail_and_network_take_and_what_cash_costs_the_recipient(desk: Desk) -> None:
+    key, coin = ("KE", "KES", Method.MOBILE_MONEY), ("dev", "USDC")
+    terms = replace(
+        OFFER.corridors[key],
+        fee=Money.parse("5", KES),
+        rail_charge=Schedule((Band(ENDLESS, (Cost(fixed=900),)),)),
+        pass_on_rail_fee=True,
+        cash_out=Schedule((Band(ENDLESS, (Cost(fixed=1_000),)),)),
+    )
+    token = replace(OFFER.tokens[coin], network_fee=Money.parse("0.02", USDC))
+    offer = replace(OFFER, corridors={key: terms}, tokens={coin: token})
+    dear = await desk.partner("Dear Exchange")
+    await desk.run("UPDATE partners SET fee_bps = 50 WHERE id = :id", id=dear.id)
+    app = make_app(replace(desk.gateway, offer=offer))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=URL) as client:
+        made = await client.post("/v1/quotes", json=sending("100"), headers=desk.headers(dear))
+    document = made.json()
+    assert [(fee["kind"], fee["amount"]) for fee in document["fees"]] == [
+        ("fx_margin", "129.20"),
+        ("service_fee", "5.00"),
+        ("partner_fee", "63.96"),
+        ("rail_fee", "9.00"),
+        ("network_fee", "2.59"),
+        ("rounding", "0.25"),
+    ]
+    assert document["receive"]["amount"] == "12710.00"
+    assert document["cash_out"] == {"asset": "KES", "amount": "10.00"}
+    assert document["in_hand"] == {"asset": "KES", "amount": "12700.00"}
+    assert (document["total_cost_percent"], document["within_sdg_target"]) == ("1.71", True)
 
 
 async def test_an_economy_quote_has_its_own_fee_and_says_when_it_goes(desk: Desk, partner: Partner) -> None:
@@ -228,3 +275,59 @@ async def test_the_corridors_are_the_words_and_limits_of_a_quote(desk: Desk, par
 
 async def test_the_corridors_are_for_partners(desk: Desk) -> None:
     problem(await desk.client.get("/v1/corridors"), 401, "invalid_token")
+
+
+async def test_who_was_revoked_or_disabled_is_refused_at_once_whatever_token_is_known(desk: Desk) -> None:
+    for statement in (
+        "UPDATE partner_clients SET revoked_at = now() WHERE partner_id = :id",
+        "UPDATE partners SET disabled_at = now() WHERE id = :id",
+    ):
+        gone = await desk.partner(statement[:30])
+        headers = desk.headers(gone)
+        assert (await desk.client.post("/v1/quotes", json=ASK, headers=headers)).status_code == 201
+        await desk.run(statement, id=gone.id)
+        async with desk.nothing_written():
+            problem(await desk.client.post("/v1/quotes", json=ASK, headers=headers), 401, "invalid_token")
+
+
+async def test_many_at_once_are_made_in_few_transactions_and_everybody_gets_the_own(desk: Desk, partner: Partner) -> None:
+    amounts = [str(10 + number) for number in range(60)]
+    asks = [sending(amount) for amount in amounts] + [sending("none")] * 20
+    before = (await desk.run("SELECT count(DISTINCT xmin::text) FROM quotes"))[0][0]
+    answers = await asyncio.gather(*(desk.quote(partner, ask) for ask in asks))
+    assert [answer.json()["send"]["amount"] for answer in answers[:60]] == [f"{amount}.000000" for amount in amounts]
+    assert {answer.status_code for answer in answers[60:]} == {422}
+    assert (await desk.run("SELECT count(DISTINCT xmin::text) FROM quotes"))[0][0] - before < 20
+
+
+async def test_what_is_promised_already_limits_what_is_quoted_and_the_answer_says_when_to_come_back(desk: Desk) -> None:
+    cap = Money.parse("50", DOLLARS)
+    offer = replace(desk.gateway.offer, rules=replace(desk.gateway.offer.rules, exposure_cap=cap))
+    app = make_app(replace(desk.gateway, offer=offer))
+    eager = await desk.partner("Eager Exchange")
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=URL) as client:
+        posts = (client.post("/v1/quotes", json=ASK, headers=desk.headers(eager)) for _ in range(100))
+        answers = await asyncio.gather(*posts)
+    assert Counter(answer.status_code for answer in answers) == {201: 5, 429: 95}
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    document = problem(refused, 429, "exposure_full", "/send/amount")
+    assert document["detail"].startswith("50.00 USD of at most 50.00 USD are promised")
+    assert 900 <= int(refused.headers["retry-after"]) <= 900 + 900 // 64
+
+
+async def test_the_answer_is_what_its_description_says(desk: Desk, partner: Partner) -> None:
+    made = await desk.quote(partner)
+    assert QuoteOut.model_validate_json(made.content).model_dump_json() == made.text
+    operation = desk.app.openapi()["paths"]["/v1/quotes"]["post"]
+    assert operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/QuoteBody")
+    assert operation["responses"]["201"]["content"]["application/json"]["schema"]["$ref"].endswith("/QuoteOut")
+    assert operation["security"] == [{"ClientCredentials": []}]
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+async def test_quotes_are_only_posted(desk: Desk, partner: Partner, method: str) -> None:
+    problem(await desk.client.request(method, "/v1/quotes", headers=desk.headers(partner)), 405, "method_not_allowed")
+
+
+async def test_a_quote_without_a_body_is_asked_for_one(desk: Desk, partner: Partner) -> None:
+    problem(await desk.client.post("/v1/quotes", headers=desk.headers(partner)), 422, "invalid_fields", "")

@@ -205,11 +205,13 @@ async def test_the_document_describes_what_partners_call_and_nothing_else(docume
         "/oauth/token": {"post"},
         "/.well-known/jwks.json": {"get"},
         "/v1/corridors": {"get"},
+        "/v1/rails": {"get"},
         "/v1/quotes": {"post"},
         "/v1/orders": {"post"},
         "/v1/orders/{order_id}": {"get"},
         "/v1/orders/{order_id}/refund": {"post"},
         "/v1/orders/{order_id}/redirect": {"post"},
+        "/v1/orders/{order_id}/route": {"get"},
         "/v1/orders/{order_id}/requote": {"get"},
         "/v1/orders/{order_id}/requote/consent": {"post"},
     }

@@ -41,6 +41,13 @@ async def test_it_is_kept_by_renewing_and_lost_by_not(desk: Desk) -> None:
     assert not await mine.held()
 
 
+async def test_a_lease_of_a_clock_that_was_days_ahead_does_not_leave_the_chain_unwatched(desk: Desk) -> None:
+    desk.now += timedelta(days=3)
+    assert await lease(desk).held()
+    desk.now -= timedelta(days=3)
+    assert await lease(desk).held()
+
+
 async def test_each_chain_has_its_own(desk: Desk) -> None:
     assert await lease(desk, 1).held()
     assert await lease(desk, 2).held()

@@ -89,6 +89,7 @@ def order_id(database_url: str) -> str:
                 text("UPDATE deposits SET chain_id = 8453, sender = :sender"),
                 {"sender": Account.from_key(KEY).address.lower()},
             )
+            await connection.execute(text("SET LOCAL session_replication_role = replica"))  # no quote ever changes
             await connection.execute(text("UPDATE quotes SET chain_id = 8453"))
         await book_deposits(engine, least={}, now=NOW)
         await engine.dispose()

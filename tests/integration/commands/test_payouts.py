@@ -92,6 +92,7 @@ class House:
             await make_deposit(engine, order, asset=USDC, at=now)
             async with transaction(engine) as connection:
                 await connection.execute(text("UPDATE deposits SET chain_id = 8453"))
+                await connection.execute(text("SET LOCAL session_replication_role = replica"))  # no quote ever changes
                 await connection.execute(text("UPDATE quotes SET chain_id = 8453"))
             await book_deposits(engine, least={}, now=now)
             if answer is not None:

@@ -22,7 +22,9 @@ import gateway.partners.models
 import gateway.payouts.models
 import gateway.pricing.models
 import gateway.refunds.models
+import gateway.routing.models
 import gateway.sagas.models
+import gateway.treasury.floatmodels
 import gateway.treasury.models  # noqa: F401 - the import fills the metadata
 from gateway.db.migrate import migrate, newest
 

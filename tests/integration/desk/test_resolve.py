@@ -21,7 +21,7 @@ from gateway.money import Money
 from gateway.operators.actions import ReasonMissing, UnknownOperator
 from gateway.orders.advance import Move, advance
 from gateway.orders.states import E
-from gateway.pricing.quotes import BadAmount
+from gateway.pricing.requests import BadAmount
 from gateway.refunds.errors import OrderNotFound
 from tests.factories import NOW, USDC
 from tests.integration.desk.office import BY, LATE, RULES, WHY

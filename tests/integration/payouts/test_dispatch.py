@@ -241,6 +241,7 @@ async def test_an_order_that_the_database_refuses_is_parked_and_the_others_flow(
     rail = Rail("mobile")
     good, bad = await funded(engine, 5), await funded(engine, 1)
     async with transaction(engine) as connection:  # money that isn't there: the ledger refuses the whole set
+        await connection.execute(text("SET LOCAL session_replication_role = replica"))  # no quote ever changes
         await connection.execute(
             text("UPDATE quotes SET send_units = send_units + 1 WHERE id = (SELECT quote_id FROM orders WHERE id = :id)"),
             {"id": bad[0]},

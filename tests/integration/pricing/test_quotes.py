@@ -5,8 +5,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 
+import psycopg
 import pytest
-from sqlalchemy import event, func, insert, select, text
+from sqlalchemy import func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from structlog.testing import capture_logs
 
@@ -15,11 +16,14 @@ from gateway.errors import Refusal
 from gateway.ledger.post import register_assets
 from gateway.money import Asset, Money, Rate
 from gateway.offramp import Method
+from gateway.pricing import breakdown
+from gateway.pricing.breakdown import Fee
 from gateway.pricing.models import Quote
 from gateway.pricing.observations import Observation
 from gateway.pricing.offer import Economy, Offer, PricingRules, Speed, Terms, Token
-from gateway.pricing.quotes import Fee, QuoteRequest, find_quote, make_quote
+from gateway.pricing.quotes import QuoteView, find_quote, make_quote, make_quotes
 from gateway.pricing.refresh import refresh_rates
+from gateway.pricing.requests import QuoteRequest
 from gateway.pricing.sources import RateFile, RateFileSettings
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -102,11 +106,18 @@ async def find(engine, quote_id: str, *, offer: Offer = OFFER):
         return await find_quote(connection, quote_id=quote_id, offer=offer)
 
 
-def watched(engine) -> list[str]:
+@pytest.fixture
+def statements(monkeypatch) -> list[str]:
     """The first word of each statement from now on."""
-    statements: list[str] = []
-    event.listen(engine.sync_engine, "before_cursor_execute", lambda *args: statements.append(args[2].split()[0]))
-    return statements
+    seen: list[str] = []
+    execute = psycopg.AsyncCursor.execute
+
+    async def noted(cursor, query, *args, **options):
+        seen.append((query.decode() if isinstance(query, bytes) else str(query)).split()[0])
+        return await execute(cursor, query, *args, **options)
+
+    monkeypatch.setattr(psycopg.AsyncCursor, "execute", noted)
+    return seen
 
 
 async def refused(engine, request: QuoteRequest, **options) -> Refusal:
@@ -172,9 +183,7 @@ async def test_currencies_with_other_decimals(priced, country, currency, method,
 
 async def test_a_coin_pegged_to_the_currency_needs_no_source(priced):
     request = replace(ASK, country="US", currency="USD", method="card", send_amount="100")
-    statements = watched(priced)
     made = await quote(priced, request, now=NOW + timedelta(days=30))
-    assert statements == ["SELECT", "INSERT"]
     assert (made.mid.whole(), made.sources, str(made.receive)) == (1, (), "98.00 USD")
     assert [fee.kind for fee in made.fees] == ["fx_margin", "service_fee"]
 
@@ -187,12 +196,50 @@ async def test_a_rate_of_many_digits_is_stored_exactly(priced):
     assert await find(priced, made.id) == made
 
 
-async def test_a_quote_costs_three_statements_and_finding_it_one(priced):
-    statements = watched(priced)
+async def test_a_quote_costs_three_readings_and_one_writing_and_finding_it_one(priced, statements):
     made = await quote(priced)
-    assert statements == ["SELECT", "SELECT", "INSERT"]
+    assert statements == ["SELECT", "SELECT", "SELECT", "INSERT"]
+    statements.clear()
     await find(priced, made.id)
-    assert statements == ["SELECT", "SELECT", "INSERT", "SELECT"]
+    assert statements == ["SELECT"]
+
+
+async def test_a_hundred_quotes_cost_as_many_statements_as_one(priced, statements):
+    async with transaction(priced) as connection:
+        made = await make_quotes(connection, requests=[ASK] * 100, offer=OFFER, now=NOW)
+    assert statements == ["SELECT", "SELECT", "SELECT", "INSERT"]
+    assert len({one.id for one in made}) == 100
+    assert await find(priced, made[57].id) == made[57]
+
+
+async def test_what_is_wrong_with_one_of_a_set_is_its_own_matter(priced, monkeypatch):
+    of_send = breakdown.of_send
+
+    def at_seven_a_fault_of_ours(send, **rest):
+        return 1 // 0 if str(send).startswith("7.") else of_send(send, **rest)
+
+    monkeypatch.setattr(breakdown, "of_send", at_seven_a_fault_of_ours)
+    requests = [replace(ASK, send_amount=amount) for amount in ("10", "7", "none", "0.1", "20")]
+    requests += [replace(ASK, country="XX"), replace(ASK, client_id="lm_gone", partner_id="par_1"), ASK]
+    with capture_logs():
+        async with transaction(priced) as connection:
+            made = await make_quotes(connection, requests=requests, offer=OFFER, now=NOW)
+    kinds = [type(one).__name__ for one in made]
+    assert kinds == [
+        *("QuoteView", "ZeroDivisionError", "BadAmount", "BelowMinimum", "QuoteView"),
+        *("UnknownCorridor", "ClientRevoked", "QuoteView"),
+    ]
+    async with priced.connect() as connection:
+        stored = set((await connection.execute(select(Quote.__table__.c.id))).scalars())
+    assert stored == {one.id for one in made if isinstance(one, QuoteView)}
+
+
+@pytest.mark.parametrize("column", [column.name for column in Quote.__table__.columns])
+async def test_nothing_that_a_quote_says_can_be_changed(priced, column):
+    await quote(priced)
+    async with priced.connect() as connection:
+        with pytest.raises(IntegrityError, match="quotes is append-only"):
+            await connection.execute(text(f"UPDATE quotes SET {column} = {column}"))
 
 
 ELSEWHERE = "BH BHD bank, KE KES mobile_money, UG UGX mobile_money, US USD card."

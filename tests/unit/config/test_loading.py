@@ -124,7 +124,7 @@ def test_a_number_may_be_a_key_of_an_adapters_table(tree, toml_file):
         (
             "PORT",
             "1",
-            "port (LASTMILE_PORT): unknown key; known are server, database, chains, corridors, pricing, payouts, agents, treasury, tariffs, routing, floats, adapters",
+            "port (LASTMILE_PORT): unknown key; known are server, database, chains, corridors, pricing, payouts, agents, treasury, tariffs, routing, experience, floats, adapters",
         ),
         ("SERVER__PORT", "x", 'server.port (LASTMILE_SERVER__PORT): "x" is wrong; give a port from 1 to 65535'),
         ("SERVER__PORT__X", "1", "server.port (LASTMILE_SERVER__PORT__X): a table is wrong; give a port from 1 to 65535"),

@@ -75,7 +75,7 @@ chains.0.qourum = 1
 chains.0.tokens.0.decimal = 1
     chains[0].tokens[0].decimal: unknown key; did you mean "decimals"?
 corridors.0.least = "1"
-    corridors[0].least: unknown key; known are country, currency, methods, spread_bps, fee, min, max, economy
+    corridors[0].least: unknown key; known are country, currency, methods, spread_bps, fee, min, max, economy, pass_on_rail_fee
 server = ...
     server: is missing; give a [server] table
 server.public_url = ...
@@ -200,12 +200,22 @@ payouts = {two_persons_above = "-1"}
     payouts.two_persons_above: "-1" is not an amount. Write digits with a point before the fraction, for example "10.50".
 treasury = {reconcile_every_s = 0}
     treasury.reconcile_every_s: 0 is wrong; give seconds between two reconciliations, from 1 to 604800
+experience = {half_life_h = 0}
+    experience.half_life_h: 0 is wrong; give after how many hours a payment counts half, from 1 to 8760, as in 336 for two weeks
+experience = {half_life_h = 1, now_minutes = 60}
+    experience.now_minutes: now can't be compared with what is forgotten sooner: give less than half_life_h (1 h)
 pricing.sources = [{name = "desk", kind = "file"}]
     pricing.min_sources: a price needs 2 sources and 1 is listed; add [[pricing.sources]] or give at most 1
 pricing.min_sources = 3
     pricing.min_sources: a price needs 3 sources and 2 are listed; add [[pricing.sources]] or give at most 2
 pricing.quote_ttl_s = 0
     pricing.quote_ttl_s: 0 is wrong; give for how many seconds a quote holds, from 1 to 604800, as in 900
+pricing.breakers = {jump_bps = 0}
+    pricing.breakers.jump_bps: 0 is wrong; give by how many hundredths of a percent a price may move within jump_per_s, from 1 to 9999
+pricing.breakers = {par_assumed = "perhaps"}
+    pricing.breakers.par_assumed: "perhaps" is wrong; give true if a coin that no source prices counts as worth its peg, false if it isn't taken
+pricing.ttl = {sigmas = 0}
+    pricing.ttl.sigmas: 0 is wrong; give how many standard deviations a quote has to bear, from 1 to 10
 pricing.exposure_cap = 500
     pricing.exposure_cap: 500 is not an amount; write a decimal in quotes, for example "10.5"
 pricing.sources.0.app_id = ["CANARY"]

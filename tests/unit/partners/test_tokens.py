@@ -105,6 +105,11 @@ def without(original: dict[str, Any], name: str) -> dict[str, Any]:
     return {key: value for key, value in original.items() if key != name}
 
 
+def fresh() -> TokenVerifier:
+    """One that knows no token yet."""
+    return TokenVerifier(public_keys={KID: PUBLIC}, issuer=ISSUER, audience=AUDIENCE)
+
+
 def refused(token: Any, *, now: datetime = NOW, verifier: TokenVerifier = VERIFIER) -> InvalidToken:
     with pytest.raises(InvalidToken) as caught:
         verifier.verify(token, now=now)
@@ -666,7 +671,7 @@ def test_whatever_the_library_raises_is_an_invalid_token(error: type[Exception],
         raise error("detail")
 
     monkeypatch.setattr(tokens.jwt, "decode", broken)
-    assert refused(TOKEN).reason == error.__name__
+    assert refused(TOKEN, verifier=fresh()).reason == error.__name__
 
 
 def test_the_library_sees_one_pem_text_and_one_algorithm_and_no_misshapen_token(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -681,7 +686,7 @@ def test_the_library_sees_one_pem_text_and_one_algorithm_and_no_misshapen_token(
     for token in MISSHAPEN.values():
         refused(token)
     refused(forge(changed(HEADER, alg="HS256")))
-    VERIFIER.verify(TOKEN, now=NOW)
+    fresh().verify(TOKEN, now=NOW)
     assert seen == [(TOKEN, PUBLIC, ["ES256"])]
 
 
@@ -707,3 +712,36 @@ def imported(path: Path) -> set[str]:
 
 def test_importing_the_module_warns_of_nothing() -> None:
     subprocess.run([sys.executable, "-W", "error", "-c", "import gateway.partners.tokens"], check=True, timeout=60)
+
+
+def test_a_text_that_was_verified_is_known_and_holds_no_longer_than_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    own, asked = fresh(), []
+    verified = TokenVerifier._verified
+    monkeypatch.setattr(
+        TokenVerifier, "_verified", lambda self, token, *, now: (asked.append(token), verified(self, token, now=now))[1]
+    )
+    claims = own.verify(TOKEN, now=NOW)
+    last = NOW + timedelta(seconds=900 + 5) - timedelta(microseconds=1)
+    for now in (NOW - timedelta(seconds=5), NOW, last):
+        assert own.verify(TOKEN, now=now) is claims
+    assert asked == [TOKEN]
+    for now in (NOW - timedelta(seconds=5, microseconds=1), last + timedelta(microseconds=1), NOW + timedelta(days=1)):
+        with pytest.raises(InvalidToken):
+            own.verify(TOKEN, now=now)
+
+
+def test_what_is_not_quite_a_known_text_is_not_known() -> None:
+    own = fresh()
+    own.verify(TOKEN, now=NOW)
+    for text in (TOKEN + "A", TOKEN[:-1], TOKEN.swapcase(), f" {TOKEN}", TOKEN.encode()):
+        with pytest.raises(InvalidToken):
+            own.verify(text, now=NOW)  # type: ignore[arg-type]
+
+
+def test_no_more_texts_are_known_than_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "KNOWN_MOST", 3)
+    own = fresh()
+    texts = [ISSUING.issue(partner_id="par_1", client_id="lm_1", now=NOW) for _ in range(5)]
+    for text in texts:
+        own.verify(text, now=NOW)
+    assert list(own._known) == texts[2:]

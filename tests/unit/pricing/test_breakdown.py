@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
@@ -8,9 +10,10 @@ from hypothesis import strategies as st
 
 from gateway.money import Asset, Money, Rate
 from gateway.offramp import Method
-from gateway.pricing.breakdown import AboveMaximum, BelowMinimum, NotPayable, of_receive, of_send
+from gateway.pricing.breakdown import AboveMaximum, BelowMinimum, Breakdown, NotPayable, of_receive, of_send
 from gateway.pricing.observations import PRICE_LEAST, PRICE_MOST, PRICE_PARTS
 from gateway.pricing.offer import Terms
+from gateway.pricing.tariffs import ENDLESS, Band, Cost, Schedule
 
 USDC = Asset("USDC@31337", 6)
 KES = Asset("KES", 2)
@@ -43,8 +46,8 @@ def received(text: str, **changes: int):
 def test_ten_dollars_become_1249_shillings_and_every_cent_is_accounted_for():
     parts = sent("10")
     assert parts.value == Money.parse("1292.00", KES)
-    assert parts.margin == Money.parse("12.92", KES)
-    assert parts.fee == Money.parse("30.00", KES)
+    assert parts.fx_margin == Money.parse("12.92", KES)
+    assert parts.service_fee == Money.parse("30.00", KES)
     assert parts.rounding == Money.parse("0.08", KES)
     assert parts.receive == Money.parse("1249.00", KES)
     assert parts.cost_percent == "3.33"
@@ -120,71 +123,183 @@ def test_what_a_coarse_coin_brings_too_much_is_rounding():
     assert (parts.send.units, parts.receive.units, parts.rounding.units) == (2, 1_000, 400)
 
 
-markets = st.builds(
-    lambda price, token, currency, bps, fee, step: (
-        Rate.per_whole(price, base=token, quote=currency),
-        Rate.per_whole(price, base=token, quote=currency).less_bps(bps),
-        terms(currency=currency, fee=fee, least=step, most=HUGE, step=step),
-    ),
-    price=st.one_of(
-        st.fractions(min_value=Fraction(1, 1000), max_value=50_000, max_denominator=10_000),
-        st.fractions(min_value=PRICE_LEAST, max_value=PRICE_MOST, max_denominator=10**12),
-    ),
-    token=st.sampled_from([Asset("T@1", 6), Asset("T@1", 18)]),
-    currency=st.sampled_from([Asset("UGX", 0), Asset("KES", 2), Asset("BHD", 3)]),
-    bps=st.integers(0, 9_999),
-    fee=st.integers(0, 10**9),
-    step=st.sampled_from([1, 5, 10, 100, 1_000]),
+def test_each_fee_is_a_part_of_its_own_and_what_the_recipient_pays_for_cash_stands_beside_the_sum():
+    priced = replace(
+        terms(), rail_charge=flat(1_300), pass_on_rail_fee=True, cash_out=Schedule((Band(ENDLESS, (Cost(2_900, 5_000),)),))
+    )
+    cent = Money.parse("0.05", USDC)
+    parts = of_send(Money.parse("10", USDC), mid=MID, applied=APPLIED, terms=priced, partner_bps=50, network_fee=cent)
+    assert [(fee.kind, str(fee.amount)) for fee in parts.fees] == [
+        ("fx_margin", "12.92 KES"),
+        ("service_fee", "30.00 KES"),
+        ("partner_fee", "6.40 KES"),  # 0.5 % of 1279.08, rounded up
+        ("rail_fee", "13.00 KES"),
+        ("network_fee", "6.46 KES"),
+        ("rounding", "0.22 KES"),
+    ]
+    assert (str(parts.receive), str(parts.cash_out), str(parts.in_hand)) == ("1223.00 KES", "35.12 KES", "1187.88 KES")
+    assert (str(parts.cost), parts.cost_percent) == ("104.12 KES", "8.06")
+
+
+def test_what_isn_t_passed_on_costs_nothing_extra():
+    assert of_send(
+        Money.parse("10", USDC), mid=MID, applied=APPLIED, terms=replace(terms(), rail_charge=flat(1_300))
+    ) == sent("10")
+
+
+def test_cash_can_cost_no_more_than_there_is():
+    parts = of_send(Money.parse("1", USDC), mid=MID, applied=APPLIED, terms=replace(terms(), cash_out=flat(10**9)))
+    assert (parts.in_hand.units, parts.cash_out) == (0, parts.receive)
+    assert (parts.cost_percent, parts.within_sdg) == ("100.00", False)
+
+
+@pytest.mark.parametrize(
+    ("fee", "percent", "within"), [(3_000, "3.00", True), (3_001, "3.01", False), (2_999, "3.00", True)]
 )
+def test_three_percent_are_within_the_target_and_what_is_shown_says_the_same(fee, percent, within):
+    whole = Rate.per_whole(Fraction(1), base=USDC, quote=KES)
+    parts = of_send(Money.parse("1000", USDC), mid=whole, applied=whole, terms=terms(fee=fee, step=1))
+    assert (parts.cost_percent, parts.within_sdg) == (percent, within)
+
+
+def flat(units: int) -> Schedule:
+    return Schedule((Band(ENDLESS, (Cost(units),)),))
+
+
+class Market(NamedTuple):
+    """All that a price depends on but the amount."""
+
+    mid: Rate
+    applied: Rate
+    terms: Terms
+    partner_bps: int
+    network_fee: Money | None
+
+    def of_send(self, send: Money) -> Breakdown:
+        return of_send(send, **self._asdict())
+
+    def of_receive(self, receive: Money) -> Breakdown:
+        return of_receive(receive, **self._asdict())
+
+    def reaches(self, steps: int) -> Money:
+        return Money(steps * self.terms.step.units, self.terms.currency)
+
+
+costs = st.builds(
+    Cost, fixed=st.one_of(st.just(0), st.integers(0, 10**6)), ppm=st.one_of(st.just(0), st.integers(0, 999_999))
+)
+schedules = st.builds(
+    lambda ends, each: Schedule(
+        tuple(Band(end, (cost,)) for end, cost in zip([*sorted(ends), ENDLESS], each, strict=False))
+    ),
+    ends=st.sets(st.integers(1, 10**7), max_size=3),
+    each=st.lists(costs, min_size=4, max_size=4),
+)
+
+
+@st.composite
+def markets(draw, *, rising=False) -> Market:
+    """`rising`: with a rail that never takes less for more."""
+    token = draw(st.sampled_from([Asset("T@1", 6), Asset("T@1", 18)]))
+    currency = draw(st.sampled_from([Asset("UGX", 0), Asset("KES", 2), Asset("BHD", 3)]))
+    price = draw(
+        st.one_of(
+            st.fractions(min_value=Fraction(1, 1000), max_value=50_000, max_denominator=10_000),
+            st.fractions(min_value=PRICE_LEAST, max_value=PRICE_MOST, max_denominator=10**12),
+        )
+    )
+    mid = Rate.per_whole(price, base=token, quote=currency)
+    step = draw(st.sampled_from([1, 5, 10, 100, 1_000]))
+    corridor = replace(
+        terms(currency=currency, fee=draw(st.integers(0, 10**9)), least=step, most=HUGE, step=step),
+        rail_charge=Schedule((Band(ENDLESS, (draw(costs),)),)) if rising else draw(schedules),
+        pass_on_rail_fee=draw(st.booleans()),
+        cash_out=draw(schedules),
+    )
+    return Market(
+        mid=mid,
+        applied=mid.less_bps(draw(st.integers(0, 9_999))),
+        terms=corridor,
+        partner_bps=draw(st.one_of(st.just(0), st.integers(0, 9_999))),
+        network_fee=draw(st.one_of(st.none(), st.builds(Money, st.integers(1, 10**9), st.just(token)))),
+    )
+
+
 extras = st.one_of(st.just(0), st.integers(0, 10**12), st.integers(0, 10**50))
+reaches = st.one_of(st.integers(1, 10**6), st.integers(1, 10**50))
 
 
-def priced(extra: int, market):
+def priced(extra: int, market: Market) -> Breakdown:
     """What `extra` units beyond the least that can be sent bring."""
-    mid, applied, corridor = market
-    least = applied.ceil_base(corridor.least + corridor.fee)
-    return of_send(Money(least.units + extra, mid.base), mid=mid, applied=applied, terms=corridor)
+    least = market.of_receive(market.terms.least).send
+    return market.of_send(Money(least.units + extra, market.mid.base))
 
 
-@given(extra=extras, market=markets)
+def adds_up(parts: Breakdown) -> bool:
+    return (
+        parts.value == sum((fee.amount for fee in parts.fees), start=parts.receive)
+        and parts.value == parts.cost + parts.in_hand
+    )
+
+
+@given(extra=extras, market=markets())
 def test_the_parts_add_up_exactly_and_none_is_negative(extra, market):
     parts = priced(extra, market)
-    assert parts.value == parts.margin + parts.fee + parts.rounding + parts.receive
-    assert min(parts.margin.units, parts.fee.units, parts.rounding.units, parts.receive.units - 1) >= 0
-    assert parts.rounding < market[2].step
-    assert parts.receive.units % market[2].step.units == 0
+    assert adds_up(parts)
+    assert min(fee.amount.units for fee in parts.fees) >= 0
+    assert 0 <= parts.cash_out.units <= parts.receive.units
+    assert parts.receive.units > 0
+    assert not parts.receive.units % market.terms.step.units
 
 
-@given(extra=extras, market=markets)
-def test_nobody_gets_more_than_the_coins_are_worth_at_mid_less_fee(extra, market):
+@given(extra=extras, market=markets())
+def test_no_more_could_have_been_paid_out(extra, market):
+    parts, step, rail_fee = priced(extra, market), market.terms.step.units, market.terms.rail_fee
+    more = parts.receive.units + step
+    assert parts.rounding.units < step + rail_fee.of(more) - rail_fee.of(parts.receive.units)
+
+
+@given(extra=extras, market=markets(rising=True))
+def test_the_rounding_is_less_than_a_step_and_what_the_rail_takes_of_one(extra, market):
+    step = market.terms.step.units
+    assert priced(extra, market).rounding.units < 2 * step + 1
+
+
+@given(extra=extras, market=markets())
+def test_nobody_gets_more_than_the_coins_are_worth_at_mid_less_all_fees(extra, market):
     parts = priced(extra, market)
-    assert parts.receive + parts.fee <= market[0].floor(parts.send)
+    charged = parts.service_fee + parts.partner_fee + parts.rail_fee + parts.network_fee
+    assert parts.receive + charged <= market.mid.floor(parts.send)
 
 
-@given(extra=extras, more=extras, market=markets)
+@given(extra=extras, more=extras, market=markets())
 def test_who_sends_more_never_gets_less(extra, more, market):
     assert priced(extra, market).receive <= priced(extra + more, market).receive
 
 
-@given(steps=st.one_of(st.integers(1, 10**6), st.integers(1, 10**50)), market=markets)
-def test_an_amount_asked_for_arrives_exactly_and_its_price_brings_the_same_amount_again(steps, market):
-    mid, applied, corridor = market
-    asked = Money(steps * corridor.step.units, corridor.currency)
-    parts = of_receive(asked, mid=mid, applied=applied, terms=corridor)
+@given(steps=reaches, market=markets())
+def test_an_amount_asked_for_arrives_exactly_and_its_price_brings_at_least_that_again(steps, market):
+    asked = market.reaches(steps)
+    parts = market.of_receive(asked)
     assert parts.receive == asked
-    assert parts.value == parts.margin + parts.fee + parts.rounding + parts.receive
-    assert min(parts.margin.units, parts.fee.units, parts.rounding.units) >= 0
-    if applied.num <= corridor.step.units * applied.den:  # else the coin's smallest unit is worth more than a step
-        assert of_send(parts.send, mid=mid, applied=applied, terms=corridor) == parts
+    assert adds_up(parts)
+    assert min(fee.amount.units for fee in parts.fees) >= 0
+    assert asked <= market.of_send(parts.send).receive
 
 
-@given(steps=st.integers(1, 10**9), market=markets)
+@given(steps=reaches, market=markets(rising=True))
+def test_where_more_never_costs_less_both_sides_give_the_same_quote(steps, market):
+    parts = market.of_receive(market.reaches(steps))
+    if market.applied.num <= market.applied.den:  # else the coin's smallest unit is worth more than the currency's
+        assert market.of_send(parts.send) == parts
+
+
+@given(steps=st.integers(1, 10**9), market=markets(rising=True))
 def test_one_unit_less_would_not_bring_the_amount_asked_for(steps, market):
-    mid, applied, corridor = market
-    asked = Money(steps * corridor.step.units, corridor.currency)
-    parts = of_receive(asked, mid=mid, applied=applied, terms=corridor)
+    asked = market.reaches(steps)
+    parts = market.of_receive(asked)
     try:
-        less = of_send(Money(parts.send.units - 1, mid.base), mid=mid, applied=applied, terms=corridor)
+        less = market.of_send(Money(parts.send.units - 1, market.mid.base))
     except BelowMinimum:
         return
     assert less.receive < asked

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from itertools import permutations
@@ -97,10 +98,56 @@ def test_sources_further_apart_than_allowed_stop_the_price():
     assert refused.value.detail == "USD/KES: sources more than 100 bps apart: a 99.490000, b 100.500000"
 
 
-@pytest.mark.parametrize("wrong", ["0.00774", "129200000000", "1.292"])
-def test_one_source_with_a_swapped_pair_or_a_shifted_point_stops_the_price(wrong):
+@pytest.mark.parametrize("wrong", ["0.00774", "129200000000", "1.292", "140"])
+def test_one_source_of_three_that_is_far_away_is_left_out_and_named(wrong):
+    result = middle(seen("a", "129.2"), seen("b", "129.3"), seen("c", wrong))
+    assert (result.price, result.sources) == (Fraction("129.25"), ("a", "b"))
+    assert result.out[0].startswith("c says ")
+
+
+def test_a_swapped_pair_is_called_one():
+    result = middle(seen("a", "129.2"), seen("b", "129.3"), seen("c", "0.00774"))
+    assert result.out == (
+        "c says 0.007740 KES for one USD, the others 129.200000: about the inverse, so its pair is swapped",
+    )
+
+
+def test_of_two_sources_nobody_knows_which_is_wrong():
+    with pytest.raises(RateDisputed) as refused:
+        middle(seen("a", "129.2"), seen("b", "0.00774"))
+    assert refused.value.detail.endswith("; one looks like the inverse of another: is a pair swapped?")
+
+
+def test_near_one_no_price_is_called_swapped():
+    with pytest.raises(RateDisputed) as refused:
+        middle(seen("a", "1"), seen("b", "0.88"))
+    assert "swapped" not in refused.value.detail
+
+
+def test_an_outlier_does_not_count_among_the_sources_that_a_price_needs():
+    with pytest.raises(RateUnavailable) as refused:
+        middle(seen("a", "129.2"), seen("b", "129.3"), seen("c", "1.292"), rules=rules(min_sources=3))
+    assert "left out: c says 1.292000 KES for one USD" in refused.value.detail
+
+
+def test_sources_that_fall_into_two_camps_stop_the_price():
     with pytest.raises(RateDisputed):
-        middle(seen("a", "129.2"), seen("b", "129.2"), seen("c", wrong))
+        middle(seen("a", "100"), seen("b", "100"), seen("c", "110"), seen("d", "110"))
+
+
+def test_confidence_grows_with_voices_that_agree_and_shrinks_with_spread_and_outliers():
+    two, three = [middle(*(seen(name, "100") for name in names)).confidence for names in ("ab", "abc")]
+    assert (two, three) == (Fraction(2, 3), Fraction(3, 4))
+    assert middle(seen("a", "99.5"), seen("b", "100.5")).confidence == two / 2
+    assert middle(seen("a", "100"), seen("b", "100"), seen("c", "1")).confidence == two * two
+
+
+def test_a_price_with_an_age_of_its_own_counts_as_long_as_its_source_says():
+    slow = replace(seen("a", "100", age=timedelta(days=3)), good_until=NOW)
+    quick = replace(seen("b", "100"), good_until=NOW - timedelta(seconds=1))
+    assert middle(slow, seen("c", "100")).sources == ("a", "c")
+    with pytest.raises(RateUnavailable):
+        middle(slow, quick)
 
 
 def test_a_coin_that_is_pegged_to_the_currency_itself_is_worth_one():

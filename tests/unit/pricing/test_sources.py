@@ -192,7 +192,13 @@ def test_sources_are_made_by_kind():
 @pytest.mark.parametrize(
     ("settings", "problems"),
     [
-        ({"kind": "guess"}, {"kind": "is none of the kinds there are: open_exchange_rates, file"}),
+        (
+            {"kind": "guess"},
+            {
+                "kind": "is none of the kinds there are: "
+                "open_exchange_rates, file, ecb, signed_file, chainlink, order_book, rail"
+            },
+        ),
         (
             {"kind": "open_exchange_rates"},
             {"app_id": "is missing; give the App ID of your account at Open Exchange Rates"},

@@ -23,6 +23,7 @@ from gateway.routing.choose import (
     RECIPIENT_REFUSED,
     RETURNED,
     Case,
+    Choice,
     Hold,
     Pay,
     Tried,
@@ -30,6 +31,7 @@ from gateway.routing.choose import (
     Way,
     choose,
 )
+from gateway.routing.scene import Scene
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 KES, UGX = Asset("KES", 2), Asset("UGX", 0)
@@ -74,6 +76,10 @@ TWO_NUMBERS = (Way(0, MOBILE), Way(1, MOBILE))
 NUMBER_THEN_BANK = (Way(0, MOBILE), Way(1, BANK))
 THREE_WAYS = (Way(0, MOBILE), Way(1, BANK), Way(2, MOBILE))
 CASE = Case("KE", Money(124_900, KES), ONE_WAY)
+
+
+def choice_of(case: Case, *, capabilities: Mapping[str, Capabilities], allowances: Mapping[str, Room]) -> Choice:
+    return choose(case, scene=Scene(capabilities=capabilities), allowances=allowances, now=NOW)
 
 
 def failed(name: str, way: int = 0, fault: Fault = Fault.RECIPIENT) -> Tried:
@@ -123,14 +129,14 @@ def returned(name: str, way: int = 0) -> Tried:
     ],
 )
 def test_what_may_be_tried_after_what_was_tried(ways: tuple[Way, ...], tried: tuple[Tried, ...], answer: object) -> None:
-    assert choose(replace(CASE, ways=ways, tried=tried), capabilities=RAILS, allowances={}) == answer
+    assert choice_of(replace(CASE, ways=ways, tried=tried), capabilities=RAILS, allowances={}) == answer
 
 
 @pytest.mark.parametrize("outcome", ["sending", "pending", "available", "unknown", "paid", "something new"])
 def test_nothing_is_sent_unless_every_attempt_is_proven_to_be_over(outcome: str) -> None:
     for fault in (None, *Fault):
         tried = (failed("a", fault=Fault.TRANSIENT), Tried("b", 0, outcome, fault))
-        assert choose(replace(CASE, tried=tried), capabilities=RAILS, allowances={}) == Hold(ATTEMPT_NOT_OVER)
+        assert choice_of(replace(CASE, tried=tried), capabilities=RAILS, allowances={}) == Hold(ATTEMPT_NOT_OVER)
 
 
 @pytest.mark.parametrize(
@@ -145,23 +151,23 @@ def test_nothing_is_sent_unless_every_attempt_is_proven_to_be_over(outcome: str)
     ],
 )
 def test_what_no_rail_pays_exactly_is_held(country: str, deliver: Money) -> None:
-    assert choose(Case(country, deliver, ONE_WAY), capabilities=RAILS, allowances={}) == Hold(NO_RAIL)
+    assert choice_of(Case(country, deliver, ONE_WAY), capabilities=RAILS, allowances={}) == Hold(NO_RAIL)
 
 
 def test_both_limits_of_a_corridor_are_paid() -> None:
     for units in (1_000, 25_000_000):
-        assert choose(replace(CASE, deliver=Money(units, KES)), capabilities=RAILS, allowances={}) == Pay("a", 0)
+        assert choice_of(replace(CASE, deliver=Money(units, KES)), capabilities=RAILS, allowances={}) == Pay("a", 0)
 
 
 def test_a_way_whose_rails_do_not_take_the_amount_is_passed_over() -> None:
     rails = {"a": rail("a", corridor(most=100_000)), "c": C}
-    assert choose(replace(CASE, ways=NUMBER_THEN_BANK), capabilities=rails, allowances={}) == Pay("c", 1)
+    assert choice_of(replace(CASE, ways=NUMBER_THEN_BANK), capabilities=rails, allowances={}) == Pay("c", 1)
 
 
 def test_too_many_failures_go_to_a_person() -> None:
     tried = tuple(failed("a", fault=Fault.TRANSIENT) for _ in range(FAILURES_MOST))
-    assert choose(replace(CASE, tried=tried[1:]), capabilities=RAILS, allowances={}) == Pay("b", 0)
-    assert choose(replace(CASE, tried=tried), capabilities=RAILS, allowances={}) == Hold(RAIL_UNAVAILABLE)
+    assert choice_of(replace(CASE, tried=tried[1:]), capabilities=RAILS, allowances={}) == Pay("b", 0)
+    assert choice_of(replace(CASE, tried=tried), capabilities=RAILS, allowances={}) == Hold(RAIL_UNAVAILABLE)
 
 
 SOON, LATER = NOW + timedelta(seconds=1), NOW + timedelta(minutes=10)
@@ -194,16 +200,16 @@ RICH = Room(left={"KES": 124_900})
 )
 def test_who_has_no_room_is_waited_for_or_passed_over(ways: tuple[Way, ...], rooms: dict[str, Room], answer: object) -> None:
     case = replace(CASE, ways=ways)
-    assert choose(case, capabilities=RAILS, allowances=rooms) == answer
+    assert choice_of(case, capabilities=RAILS, allowances=rooms) == answer
 
 
 def test_a_way_is_not_skipped_for_a_later_one_that_has_room() -> None:
     rails = RAILS | {"d": rail("d", corridor(Method.CASH))}
     tried = (failed("a", fault=Fault.TRANSIENT),)
     case = replace(CASE, ways=(*NUMBER_THEN_BANK, Way(2, Method.CASH)), tried=tried)
-    assert choose(case, capabilities=rails, allowances={"b": FULL, "c": FULL}) == Pay("a", 0)
+    assert choice_of(case, capabilities=rails, allowances={"b": FULL, "c": FULL}) == Pay("a", 0)
     failed_twice = replace(case, tried=(*tried, failed("c", 1, Fault.TRANSIENT)))
-    assert choose(failed_twice, capabilities=rails, allowances={"b": FULL, "c": FULL}) == Pay("d", 2)
+    assert choice_of(failed_twice, capabilities=rails, allowances={"b": FULL, "c": FULL}) == Pay("d", 2)
 
 
 @pytest.mark.parametrize(
@@ -221,13 +227,13 @@ def test_a_way_is_not_skipped_for_a_later_one_that_has_room() -> None:
 def test_the_next_way_is_open_once_the_one_before_has_failed(
     ways: tuple[Way, ...], tried: tuple[Tried, ...], rooms: dict[str, Room], answer: object
 ) -> None:
-    assert choose(replace(CASE, ways=ways, tried=tried), capabilities=RAILS, allowances=rooms) == answer
+    assert choice_of(replace(CASE, ways=ways, tried=tried), capabilities=RAILS, allowances=rooms) == answer
 
 
 def test_another_mapping_of_capabilities_is_looked_up_anew() -> None:
-    assert choose(CASE, capabilities={"a": A}, allowances={}) == Pay("a", 0)
-    assert choose(CASE, capabilities={"b": B}, allowances={}) == Pay("b", 0)
-    assert choose(CASE, capabilities={}, allowances={}) == Hold(NO_RAIL)
+    assert choice_of(CASE, capabilities={"a": A}, allowances={}) == Pay("a", 0)
+    assert choice_of(CASE, capabilities={"b": B}, allowances={}) == Pay("b", 0)
+    assert choice_of(CASE, capabilities={}, allowances={}) == Hold(NO_RAIL)
 
 
 methods = st.sampled_from([MOBILE, BANK])
@@ -270,7 +276,7 @@ def test_a_payment_is_one_that_may_be_made_and_a_wait_is_for_one(
 ) -> None:
     ways = [Way(rank, method) for rank, method in enumerate(methods)]
     case = Case("KE", Money(units, KES), ways, tried)
-    answer = choose(case, capabilities=rails, allowances=allowances)
+    answer = choice_of(case, capabilities=rails, allowances=allowances)
     allowed = {
         (name, way.rank)
         for name, abilities in rails.items()
@@ -308,9 +314,10 @@ def test_the_plain_case_costs_less_than_ten_microseconds() -> None:
 
 
 def _cost(rails: dict[str, Capabilities], allowances: dict[str, Room], rounds: int = 1_000) -> float:
+    scene = Scene(capabilities=rails)
     begun = time.process_time()
     for _ in range(rounds):
-        choose(Case("KE", CASE.deliver, (Way(0, "mobile_money"),)), capabilities=rails, allowances=allowances)
+        choose(Case("KE", CASE.deliver, (Way(0, "mobile_money"),)), scene=scene, allowances=allowances, now=NOW)
     return (time.process_time() - begun) / rounds
 
 
@@ -320,9 +327,9 @@ def test_a_rail_that_reaches_other_banks_or_wallets_is_no_candidate():
     deliver = Money(5_000, UGX)
     for institution, chosen in (("mtn", Pay("momo", 0)), ("airtel", Pay("any", 0)), (None, Pay("momo", 0))):
         case = Case("UG", deliver, (Way(0, MOBILE, institution),))
-        assert choose(case, capabilities=capabilities, allowances={}) == chosen
+        assert choice_of(case, capabilities=capabilities, allowances={}) == chosen
     case = Case("UG", deliver, (Way(0, MOBILE, "airtel"), Way(1, MOBILE, "mtn")))
-    assert choose(case, capabilities={"momo": capabilities["momo"]}, allowances={}) == Pay("momo", 1)
+    assert choice_of(case, capabilities={"momo": capabilities["momo"]}, allowances={}) == Pay("momo", 1)
 
 
 def test_the_only_wallet_of_a_corridor_need_not_be_named_but_one_of_several_does():
@@ -330,6 +337,6 @@ def test_the_only_wallet_of_a_corridor_need_not_be_named_but_one_of_several_does
         return rail(code, replace(corridor(country="UG", least=500), institutions=(Institution(code, code),)))
 
     case = Case("UG", Money(5_000, UGX), (Way(0, MOBILE),))
-    assert choose(case, capabilities={"mtn": reaching("mtn")}, allowances={}) == Pay("mtn", 0)
+    assert choice_of(case, capabilities={"mtn": reaching("mtn")}, allowances={}) == Pay("mtn", 0)
     two = {"mtn": reaching("mtn"), "airtel": reaching("airtel")}
-    assert choose(case, capabilities=two, allowances={}) == Hold(NO_RAIL)
+    assert choice_of(case, capabilities=two, allowances={}) == Hold(NO_RAIL)

@@ -22,7 +22,9 @@ from gateway.payouts.tracking import Facts, progress
 from gateway.payouts.views import DepositView, OrderView, PastStep
 from gateway.pricing import breakdown
 from gateway.pricing.offer import Offer, PricingRules, Terms, Token
-from gateway.pricing.quotes import BadAmount, Fee, QuoteRequest, QuoteView
+from gateway.pricing.quotes import QuoteView
+from gateway.pricing.requests import BadAmount, QuoteRequest
+from gateway.routing.delivery import Outlooks
 from gateway.web.routes import WebServices, install
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -152,6 +154,7 @@ class Site:
     view: OrderView | None = None
     matters: Matters = NOTHING
     asked: list[Any] = field(default_factory=list)
+    outlooks: Outlooks = field(default_factory=lambda: Outlooks(capabilities={}))
     app: FastAPI = field(default_factory=FastAPI)
 
     def __post_init__(self) -> None:
@@ -161,6 +164,7 @@ class Site:
             factories={8453: ADDRESS},
             public_url=URL,
             clock=lambda: self.now,
+            outlooks=self.outlooks,
         )
         install(self.app, services)
 
@@ -206,16 +210,14 @@ def quote(request: QuoteRequest, *, offer: Offer, now: datetime) -> QuoteView:
         expires_at=now + offer.rules.quote_ttl,
         chain=token.chain,
         chain_id=token.chain_id,
-        send=parts.send,
-        receive=parts.receive,
         country=to.country,
         method=to.method,
         mid=mid,
         applied=mid.less_bps(to.spread_bps),
         mid_as_of=now,
         sources=("desk", "oxr"),
-        fees=(Fee(kind="fx_margin", amount=parts.margin), Fee(kind="service_fee", amount=parts.fee)),
-        total_cost_percent=parts.cost_percent,
+        parts=parts,
+        delivery=offer.deliveries and offer.deliveries.expect(to, parts.receive, now=now),
     )
 
 

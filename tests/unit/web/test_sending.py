@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
+
 import httpx
 import pytest
 
+from gateway.money import Money
+from gateway.offramp import Method
+from gateway.pricing import breakdown
 from gateway.pricing.consensus import RateUnavailable
+from gateway.pricing.offer import Offer
+from gateway.pricing.quotes import QuoteView
+from gateway.pricing.requests import QuoteRequest
+from gateway.pricing.tariffs import ENDLESS, Band, Cost, Schedule
 from gateway.web import forms
-from tests.unit.web.site import FILLED, KES, Outline, Site, terms
+from tests.unit.web.site import FILLED, KES, Outline, Site, quote, terms
 
 WRONG_AMOUNTS = (
     "", "1e5", "-1", "+1", "NaN", "1_000", "\u0661\u0660\u0660", "0x10", "1,000.50", "1.000,50", "1 000", ".5", "5.", "01",
@@ -129,6 +139,55 @@ async def test_the_quote_shows_each_part_and_the_parts_add_up(client: httpx.Asyn
         "+254 712 345678",
     ):
         assert part in text.replace("\u202f", " ")
+
+
+async def test_the_price_shows_what_everybody_else_takes_and_what_is_left_in_the_hand(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def dear(*_: object, request: QuoteRequest, offer: Offer, now: datetime) -> QuoteView:
+        made = quote(request, offer=offer, now=now)
+        token, to = offer.tokens["base", "USDC"], offer.corridors["KE", "KES", Method.MOBILE_MONEY]
+        to = replace(
+            to,
+            rail_charge=Schedule((Band(ENDLESS, (Cost(fixed=900),)),)),
+            pass_on_rail_fee=True,
+            cash_out=Schedule((Band(ENDLESS, (Cost(fixed=20_000, ppm=10_000),)),)),
+        )
+        parts = breakdown.of_receive(
+            Money.parse("12830", KES),
+            mid=made.mid,
+            applied=made.applied,
+            terms=to,
+            partner_bps=50,
+            network_fee=Money.parse("0.02", token.asset),
+        )
+        return replace(made, parts=parts)
+
+    monkeypatch.setattr(forms, "make_quote", dear)
+    page = Outline((await client.post("/quote", data=FILLED)).text)
+    text = page.text.replace("\u202f", " ")
+    for part in (
+        "Your coins are worth12,996.23 KES",
+        "Exchange marginat 128.5540 KES\N{MINUS SIGN} 64.98 KES",
+        "Our fee\N{MINUS SIGN} 25.00 KES",
+        "Partner’s fee\N{MINUS SIGN} 64.66 KES",
+        "Payment service’s fee\N{MINUS SIGN} 9.00 KES",
+        "Blockchain network’s fee\N{MINUS SIGN} 2.59 KES",
+        "They get12,830.00 KES",
+        "Fee for taking it out in cashcharged to them by others\N{MINUS SIGN} 328.30 KES",
+        "In their hand12,501.70 KES",
+        "Total cost: 3.81 %",
+        "above the United Nations’ target for remittances: at most 3 %",
+    ):
+        assert part in text, part
+
+
+async def test_where_no_fee_for_cash_is_known_none_is_shown_and_a_cheap_price_keeps_to_the_target(
+    client: httpx.AsyncClient,
+) -> None:
+    page = Outline((await client.post("/quote", data=FILLED)).text)
+    assert not page.all("tr", id="cash-out")
+    assert "That keeps to the United Nations’ target" in page.text
 
 
 async def test_the_amount_can_be_either_side(client: httpx.AsyncClient, site: Site) -> None:

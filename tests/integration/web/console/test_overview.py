@@ -7,7 +7,9 @@ from itertools import pairwise
 import pytest
 
 from gateway.chain.health import Health
+from gateway.db.session import transaction
 from gateway.operators.incidents import IncidentView
+from gateway.pricing.halts import halt
 from gateway.web.console.overview import Counts, tasks_of
 from tests.factories import NOW, USDC
 from tests.integration.api.test_health import put_chain, put_provider
@@ -61,3 +63,13 @@ async def test_headings_begin_at_one_and_leave_none_out(amina, path):
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(later - earlier <= 1 for earlier, later in pairwise(levels))
+
+
+async def test_what_stops_quotes_is_shown_with_its_reason(desk, amina):
+    assert "What stops quotes" not in (await amina.page("/console")).text
+    async with transaction(desk.engine) as connection:
+        await halt(connection, subject="KE/KES/mobile_money", operator="amina", reason="down <b>there</b>", now=LATE)
+    page = await amina.page("/console")
+    assert "What stops quotes" in page.text
+    assert "KE/KES/mobile_money by_hand" in page.text
+    assert "down <b>there</b>" in page.text
