@@ -17,10 +17,10 @@ from gateway.config import Chain, ConfigError, Settings
 from gateway.db.embedded import EmbeddedPostgresError
 from gateway.db.session import make_engine, transaction
 from gateway.ledger.post import DecimalsChanged, post, register_assets, top_up
-from gateway.main import close_database, open_database, open_gateway
+from gateway.main import Gateway, close_database, open_database, open_gateway
 from gateway.money import Asset, Money, MoneyError
 from gateway.pricing.sources import SourceFault
-from gateway.wiring import chain_terms, make_sources, open_signer
+from gateway.wiring import chain_terms, open_signer
 
 
 async def check_all(settings: Settings, *, data: Path, progress: Callable[[str], None]) -> list[str]:
@@ -43,8 +43,8 @@ async def _check_parts(settings: Settings, *, data: Path, url: str, progress: Ca
     problems: list[str] = []
     progress("adapters …")
     try:
-        async with open_gateway(settings, data=data, database_url=url):
-            pass
+        async with open_gateway(settings, data=data, database_url=url) as gateway:
+            problems += await _check_sources(gateway, progress)
     except (ConfigError, DecimalsChanged) as error:
         problems += str(error).splitlines()
     for number, chain in enumerate(settings.chains):
@@ -54,11 +54,12 @@ async def _check_parts(settings: Settings, *, data: Path, url: str, progress: Ca
             progress(f"  note: {warning}")
         problems += [f"chains[{number}]: {problem}" for problem in await check_chain(terms)]
         problems += await _check_keys(number, chain, progress)
-    try:
-        sources = make_sources(settings)
-    except ConfigError as error:
-        return problems + str(error).splitlines()
-    for source in sources:
+    return problems
+
+
+async def _check_sources(gateway: Gateway, progress: Callable[[str], None]) -> list[str]:
+    problems = []
+    for source in gateway.sources:
         progress(f"rates from {source.name} …")
         try:
             await source.fetch(system_clock())

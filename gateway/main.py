@@ -21,6 +21,7 @@ from gateway.agents.codes import expire_codes
 from gateway.agents.rules import PickupRules
 from gateway.api.routes import install as install_api
 from gateway.api.services import ApiServices
+from gateway.chain.oracle import ConnectingReader
 from gateway.chain.ownership import Contracts
 from gateway.chain.terms import ChainTerms
 from gateway.chains import leg_loops, reconcile_loop, sending_loops, watch_loops
@@ -169,12 +170,11 @@ async def open_gateway(
         offer = replace(make_offer(settings, rails), deliveries=outlooks)
         chains = tuple(chain_terms(chain) for chain in settings.chains)
         wallets = make_wallets(settings)
-        leg_wallets = make_leg_wallets(settings, wallets=wallets)
         contracts = Contracts(chains)
-        stack.push_async_callback(contracts.close)
-        async with transaction(engine) as connection:
-            tokens = (token.asset for token in offer.tokens.values())
-            await register_assets(connection, assets=[*tokens, *(terms.currency for terms in offer.corridors.values())])
+        readers = {terms.name: ConnectingReader(terms) for terms in chains}
+        for close in (contracts.close, *(reader.close for reader in readers.values())):
+            stack.push_async_callback(close)
+        await _register(engine, offer)
         yield Gateway(
             settings=settings,
             database_url=database_url,
@@ -186,19 +186,14 @@ async def open_gateway(
             scenes=Scenes(scene=make_scene(settings, rails)),
             chains=chains,
             factories=make_factories(settings),
-            sources=make_sources(settings, rails=rails),
+            sources=make_sources(settings, rails=rails, readers=readers),
             addresses=addresses,
             issuer=issuer,
             verifier=TokenVerifier(public_keys=issuer.public_keys(), issuer=public_url, audience=public_url),
             wallets=wallets,
-            leg_wallets=leg_wallets,
-            floats=make_float_book(settings, rails=rails, offer=offer, wallets=leg_wallets),
-            desk=DeskRules.of(
-                chains=chains,
-                offer=offer,
-                least=least_deposits(settings),
-                swept=frozenset(chain.chain_id for chain in settings.chains if chain.sweep is not None),
-            ),
+            leg_wallets=make_leg_wallets(settings, wallets=wallets),
+            floats=make_float_book(settings, rails=rails, offer=offer, wallets=wallets),
+            desk=_desk_rules(settings, chains=chains, offer=offer),
             contracts=contracts,
             resolutions=ResolutionRules.of(
                 above=settings.payouts.two_persons_above, offer=offer, capabilities=rails.capabilities
@@ -207,6 +202,18 @@ async def open_gateway(
             pickups=_pickup_rules(settings, data=data),
             fills=FillKey(key=_key(data, "fills")),
         )
+
+
+async def _register(engine: AsyncEngine, offer: Offer) -> None:
+    """Let the books know every coin and currency. Raises `DecimalsChanged`."""
+    tokens = (token.asset for token in offer.tokens.values())
+    async with transaction(engine) as connection:
+        await register_assets(connection, assets=[*tokens, *(terms.currency for terms in offer.corridors.values())])
+
+
+def _desk_rules(settings: Settings, *, chains: tuple[ChainTerms, ...], offer: Offer) -> DeskRules:
+    swept = frozenset(chain.chain_id for chain in settings.chains if chain.sweep is not None)
+    return DeskRules.of(chains=chains, offer=offer, least=least_deposits(settings), swept=swept)
 
 
 def _pickup_rules(settings: Settings, *, data: Path) -> PickupRules:

@@ -357,9 +357,10 @@ def make_leg_wallets(settings: Settings, *, wallets: Wallets) -> LegWallets:
     return LegWallets(by_chain=by_chain, ours=wallets.ours)
 
 
-def make_float_book(settings: Settings, *, rails: Rails, offer: Offer, wallets: LegWallets) -> FloatBook:
+def make_float_book(settings: Settings, *, rails: Rails, offer: Offer, wallets: Wallets) -> FloatBook:
     """What we keep at rails, and how it gets there. Raises `ConfigError`."""
-    rules = float_rules(settings, capabilities=rails.capabilities, wallets=wallets, tariffs=make_tariffs(settings))
+    legs, tariffs = make_leg_wallets(settings, wallets=wallets), make_tariffs(settings)
+    rules = float_rules(settings, capabilities=rails.capabilities, wallets=legs, tariffs=tariffs)
     return FloatBook(rails=tuple(rails), offer=offer, rules=rules)
 
 

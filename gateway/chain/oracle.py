@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 
-from gateway.chain.quorum import Quorum
+from gateway.chain.quorum import Quorum, connect_all
 from gateway.chain.rpc import Node
+from gateway.chain.terms import ChainTerms
 from gateway.chain.wire import NodeFault, data
 
 
@@ -35,3 +37,32 @@ class ChainReader:
 async def _call(node: Node, to: str, asked: str, block: int) -> bytes:
     answer = await node.ask("eth_call", ({"to": to, "data": asked}, hex(block)))
     return data(answer, f"the answer of {to} to {asked[:10]}")
+
+
+class ConnectingReader:
+    """A chain's reader, with nodes of its own that are connected when it is first asked."""
+
+    def __init__(self, terms: ChainTerms) -> None:
+        self._terms = terms
+        self._quorum: Quorum | None = None
+
+    async def newest(self) -> tuple[int, datetime]:
+        """As `ChainReader.newest`."""
+        return await (await self._reader()).newest()
+
+    async def call(self, to: str, data: str, *, block: int) -> bytes:
+        """As `ChainReader.call`."""
+        return await (await self._reader()).call(to, data, block=block)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._quorum is not None:
+            await self._quorum.close()
+
+    async def _reader(self) -> ChainReader:
+        if self._quorum is None:
+            try:
+                self._quorum = await asyncio.to_thread(connect_all, self._terms)
+            except NodeFault as fault:
+                raise ConnectionError(str(fault)) from None
+        return ChainReader(self._quorum)

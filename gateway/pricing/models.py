@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 
-from sqlalchemy import Integer
+from sqlalchemy import Integer, Numeric
 from sqlmodel import Field, SQLModel
 
 from gateway.db.columns import bigint, document, moment, text, units
@@ -90,3 +91,51 @@ class Exposure(SQLModel, table=True):
     until: datetime = moment(primary_key=True)
     units: int = units()
     """US cents."""
+
+
+class MarketPair(SQLModel, table=True):
+    """What was published of a pair last (gateway.pricing.rounds). Prices are exact ratios as text, as "1292/10"."""
+
+    __tablename__ = "market_pairs"
+
+    base: str = text(primary_key=True)
+    quote: str = text(primary_key=True)
+    price: str = text()
+    at: datetime = moment()
+    low: str = text()
+    high: str = text()
+    since: datetime = moment()
+    moves: Decimal = Field(sa_type=Numeric(78, 6))
+    newest: datetime = moment()
+    pending: str | None = text(default=None)
+    rounds: int = Field(sa_type=Integer, default=0)
+
+
+class MarketHistory(SQLModel, table=True):
+    """Every middle rate that was found: published, or not believed yet."""
+
+    __tablename__ = "market_history"
+
+    base: str = text(primary_key=True)
+    quote: str = text(primary_key=True)
+    at: datetime = moment(primary_key=True)
+    price: str = text()
+    as_of: datetime = moment()
+    sources: list[str] = document()
+    published: bool
+
+
+class MarketStop(SQLModel, table=True):
+    """What stops quotes, and what did (gateway.pricing.halts). One of a kind is open at a time."""
+
+    __tablename__ = "market_stops"
+
+    id: int | None = bigint(default=None, primary_key=True)
+    breaker: str = text()
+    subject: str = text()
+    reason: str = text()
+    since: datetime = moment()
+    stopped_by: str | None = text(default=None, foreign_key="operators.name")
+    well_since: datetime | None = moment(default=None)
+    lifted_at: datetime | None = moment(default=None)
+    lifted_by: str | None = text(default=None, foreign_key="operators.name")

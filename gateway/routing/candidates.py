@@ -28,6 +28,8 @@ AMOUNT = "amount"
 """A refusal's reason: the rail pays there, but not so much, so little, or in such steps."""
 INSTITUTION = "institution"
 """A refusal's reason: the rail doesn't reach the recipient's bank or wallet."""
+_FURTHER = (AMOUNT, INSTITUTION, POLICY)
+"""Which reason says most of a rail with several corridors there."""
 DIGITS_MOST = 40
 """Of an amount in units."""
 _BAND_STARTS = tuple(start for digits in range(DIGITS_MOST) for start in (10**digits, 3 * 10**digits))
@@ -181,19 +183,21 @@ class Tables:
         rules = [rule for rule in place.rules if _counts(rule, deliver, partner)]
         preferred = frozenset(chain.from_iterable(rule.prefer for rule in rules))
         rows: list[Row] = []
-        refused: list[Refused] = []
+        refused: dict[str, Refused] = {}
         for member in place.members:
             reason = _refusal(member, deliver.units, rules)
             if reason is None:
                 rows.append(self._row(member, deliver, institution, behind=member.rail not in preferred))
-            else:
-                refused.append(Refused(member.rail, member.corridor.step.units, reason))
+            elif member.rail not in refused or _FURTHER.index(reason) > _FURTHER.index(refused[member.rail].reason):
+                refused[member.rail] = Refused(member.rail, member.corridor.step.units, reason)
         able = {row.rail for row in rows}
         shares = {rail: share for rail, share in self._policy.shares.items() if rail in able}
         lines = tuple((row.score.fixed, row.score.rate, row.rail, row.step) for row in rows)
         learned = self._policy.explore_percent > 0 and len(able) > 1 and any(row.facts.outlook.samples for row in rows)
         plain = not shares and len({row.behind for row in rows}) <= 1
-        return Table(tuple(rows), tuple(one for one in refused if one.rail not in able), shares, lines, plain, learned)
+        return Table(
+            tuple(rows), tuple(one for one in refused.values() if one.rail not in able), shares, lines, plain, learned
+        )
 
     def _row(self, member: _Member, deliver: Money, institution: str | None, *, behind: bool) -> Row:
         assert self._moment is not None

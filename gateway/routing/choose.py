@@ -1,9 +1,8 @@
 """Which rail pays an order, and by which way to its recipient. A plain function of values: no clock, no database.
 
-A failure says what may still be tried. The recipient's (a wrong number, a full wallet): that way is spent, with every rail,
-for a wrong number is wrong everywhere. The rail's: that rail is out for this order. Anything else passes: the same rail may
-try again, after those that failed less often. Only ways that the recipient gave beforehand are taken: where another would
-help, the order is held and they are asked.
+A failure says what may still be tried. The recipient's (a wrong number, a full wallet): that way is spent, with every rail.
+The rail's: that rail is out for this order. Anything else passes: the same rail may try again, after those that failed less
+often. Only ways that the recipient gave are taken: where another would help, the order is held and they are asked.
 """
 
 from __future__ import annotations

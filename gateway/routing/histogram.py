@@ -74,8 +74,8 @@ def density(ended: Weights, waiting: Weights) -> Weights:
 def evidence(ended: Weights, waiting: Weights, expected: Weights) -> float:
     """How many payments' worth a histogram tells: of those that wait, the share that was `expected` to have ended by now."""
     known = np.maximum(ended, 0.0).sum() + (np.maximum(waiting, 0.0) * np.cumsum(expected)).sum()
-    payments: float = known.item()
-    return payments
+    samples: float = known.item()
+    return samples
 
 
 def quantile_s(shares: Weights, share: float) -> int:

@@ -6,21 +6,23 @@ revision = "0019"
 down_revision = "0018"
 
 TABLES = """
--- A price as an exact ratio, as in "1292/10".
-CREATE DOMAIN ratio AS text CHECK (VALUE ~ '^[1-9][0-9]*(/[1-9][0-9]*)?$');
+-- Prices are exact ratios, as in "1292/10".
+CREATE FUNCTION is_ratio(price text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+    SELECT price ~ '^[1-9][0-9]*(/[1-9][0-9]*)?$'
+$$;
 
 -- What was published of a pair last. What was before is its history.
 CREATE TABLE market_pairs (
     base text NOT NULL,
     quote text NOT NULL,
-    price ratio NOT NULL,
+    price text NOT NULL CHECK (is_ratio(price)),
     at timestamptz NOT NULL,
-    low ratio NOT NULL,
-    high ratio NOT NULL,
+    low text NOT NULL CHECK (is_ratio(low)),
+    high text NOT NULL CHECK (is_ratio(high)),
     since timestamptz NOT NULL,
     moves numeric(78, 6) NOT NULL CHECK (moves >= 0),
     newest timestamptz NOT NULL,
-    pending ratio,
+    pending text CHECK (is_ratio(pending)),
     rounds integer NOT NULL DEFAULT 0 CHECK (rounds >= 0),
     PRIMARY KEY (base, quote),
     CHECK ((pending IS NULL) = (rounds = 0))
@@ -31,7 +33,7 @@ CREATE TABLE market_history (
     base text NOT NULL,
     quote text NOT NULL,
     at timestamptz NOT NULL,
-    price ratio NOT NULL,
+    price text NOT NULL CHECK (is_ratio(price)),
     as_of timestamptz NOT NULL,
     sources jsonb NOT NULL,
     published boolean NOT NULL,

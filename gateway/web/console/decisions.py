@@ -93,6 +93,7 @@ async def _offered(connection: AsyncConnection, services: WebServices, subject: 
         **facts,
         "Offered for": str(offered.quote.send),
         "They would get": str(offered.quote.receive),
+        "Total cost": f"{offered.quote.total_cost_percent} %",
         "Holds until": offered.quote.expires_at.strftime("%Y-%m-%d %H:%M UTC"),
         **agreed,
     }

@@ -59,7 +59,8 @@ async def look_at_held(connection: AsyncConnection, services: WebServices, subje
     held = await held_orders(connection, order_id=subject)
     if facts is None or not held:
         return facts
-    said = {} if held[0].said is None else {"Its last rail said": held[0].said}
+    more = {"Its last rail said": held[0].said, "What to do": held[0].advice}
+    said = {name: words for name, words in more.items() if words is not None}
     return {**facts, "Held because": held[0].reason.replace("_", " "), "Held since": moment(held[0].since), **said}
 
 

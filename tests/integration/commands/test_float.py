@@ -66,8 +66,8 @@ def test_the_past_is_summed_by_the_command_itself(lastmile, database_url):
         for back in range(1, 6):
             at = system_clock() - timedelta(days=back)
             connection.execute(
-                """INSERT INTO attempts (id, order_id, adapter, deliver_asset, deliver_units, outcome, provider_ref, evidence,
-                asks, lease_token, created_at, updated_at, closed_at)
+                """INSERT INTO attempts (id, order_id, adapter, deliver_asset, deliver_units, outcome, provider_ref,
+                evidence, asks, lease_token, created_at, updated_at, closed_at)
                 VALUES (%s, %s, 'mpesa', 'KES', 100000, 'paid', 'r', '{}', 0, 0, %s, %s, %s)""",
                 (*_ids(at), at, at, at),
             )

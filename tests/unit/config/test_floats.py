@@ -71,7 +71,7 @@ def test_tables_become_values(tree):
         Money(3_000, KES),
         timedelta(hours=2),
     )
-    assert (fill.least, fill.step, fill.tariff.of(5)) == (Money(1_000, KES), Money(100, KES), 77)
+    assert (fill.least, fill.step, fill.tariff.of(5_000)) == (Money(1_000, KES), Money(100, KES), 77)
     assert (deposit.source, deposit.gives, deposit.pays, deposit.keep) == (
         "treasury:8453",
         USDC,

@@ -99,9 +99,9 @@ def test_in_time_is_better_than_cheap_and_if_none_is_the_quickest_is():
 def test_what_is_due_first_is_filled_first():
     ways = [Way(fill=fill(), rate=RATE), Way(fill=fill("airtel"), rate=RATE)]
     pools = {("rail:bitso", "USDC"): pool(RATE.ceil_base(Money(100 * THOUSAND, KES)).units)}
-    plan = planned([need(due=NOW + 9 * HOUR), need("airtel", due=NOW + 8 * HOUR)], ways, pools)
-    assert [move.to_rail for move in plan.moves] == ["airtel"]
-    assert "mpesa is low; 100000.00 KES up to its target of 100000.00 KES can't be brought" in plan.notes[0]
+    plan = planned([need("airtel", due=NOW + 9 * HOUR), need(due=NOW + 8 * HOUR)], ways, pools)
+    assert [move.to_rail for move in plan.moves] == ["mpesa"]
+    assert "airtel is low; 100000.00 KES up to its target of 100000.00 KES can't be brought" in plan.notes[0]
     assert "bitso has" in plan.notes[0]
 
 
@@ -111,13 +111,20 @@ def test_coins_of_the_treasury_come_first_where_the_exchange_lacks_them():
         ("treasury:8453", COIN.code): pool(5_000 * 10**8, COIN, reserve=9 * 10**8),
     }
     took = deposit(fee=Money(500_000, USDC))
-    first, second = planned([need()], [Way(fill=fill(), rate=RATE)], coins, (took,)).moves
+    soon = need(due=NOW + 2 * HOUR)
+    first, second = planned([soon], [Way(fill=fill(least=Money(THOUSAND, KES)), rate=RATE)], coins, (took,)).moves
     assert (first.by, first.address, first.to_rail, first.to) == (None, "0xours", "bitso", None)
     assert first.money.units == second.give.units - 1_000_000
     assert first.give == Money((first.money.units + 500_000) * 100, COIN), "on its chain the coin has two more digits"
     assert (second.after, second.at >= first.arrives_at) == (first.id, True)
     assert "belong to no customer and are above its reserve of 9.00000000 USDC" in first.why
     assert coins["treasury:8453", COIN.code].free == 5_000 * 10**8 - first.give.units
+
+
+def test_less_than_an_exchange_takes_is_not_sent_there():
+    coins = {("rail:bitso", "USDC"): pool(0), ("treasury:8453", COIN.code): pool(50 * 10**8, COIN)}
+    plan = planned([need()], [Way(fill=fill(), rate=RATE)], coins, (deposit(least=Money(60_000_000, USDC)),))
+    assert plan.moves == ()
 
 
 def test_a_deposit_is_in_the_price_of_what_needs_it():

@@ -19,6 +19,7 @@ def site(one_site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
     one_site.forget()
     monkeypatch.setattr(tracker, "order_view", one_site.order_view)
     monkeypatch.setattr(tracker, "matters_of", one_site.matters_of)
+    monkeypatch.setattr(tracker, "find_quote", one_site.find_quote)
     monkeypatch.setattr(forms, "make_quote", one_site.make_quote)
     return one_site
 

@@ -153,6 +153,7 @@ class Site:
     now: datetime = NOW
     view: OrderView | None = None
     matters: Matters = NOTHING
+    priced: QuoteView | None = None
     asked: list[Any] = field(default_factory=list)
     outlooks: Outlooks = field(default_factory=lambda: Outlooks(capabilities={}))
     app: FastAPI = field(default_factory=FastAPI)
@@ -171,7 +172,7 @@ class Site:
     def forget(self) -> None:
         """As new, but for the templates, which take longest to load."""
         self.engine.committed = self.engine.undone = 0
-        self.now, self.view, self.matters = NOW, None, NOTHING
+        self.now, self.view, self.matters, self.priced = NOW, None, NOTHING, None
         self.asked.clear()
 
     def open(self) -> httpx.AsyncClient:
@@ -185,6 +186,10 @@ class Site:
     async def matters_of(self, _connection: object, *, order_id: str, offer: Offer, now: datetime) -> Matters:
         assert (self.view and self.view.id, offer, now) == (order_id, self.offer, self.now)
         return self.matters
+
+    async def find_quote(self, _connection: object, *, quote_id: str, offer: Offer) -> QuoteView | None:
+        assert (self.view and self.view.quote_id, offer) == (quote_id, self.offer)
+        return self.priced
 
     async def make_quote(self, _connection: object, *, request: QuoteRequest, offer: Offer, now: datetime) -> QuoteView:
         """At 129.20 KES for a coin, by the real arithmetic."""

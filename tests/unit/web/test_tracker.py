@@ -8,8 +8,25 @@ import pytest
 
 from gateway.money import Money
 from gateway.orders.states import S
+from gateway.pricing.requests import QuoteRequest
 from gateway.web.qr import qr_svg
-from tests.unit.web.site import ADDRESS, MANY, NOW, TOKEN, TX, UGX, USDC, USDT, Outline, Site, deposit, offer, order, terms
+from tests.unit.web.site import (
+    ADDRESS,
+    MANY,
+    NOW,
+    TOKEN,
+    TX,
+    UGX,
+    USDC,
+    USDT,
+    Outline,
+    Site,
+    deposit,
+    offer,
+    order,
+    quote,
+    terms,
+)
 
 PAGE = f"/t/{TOKEN}"
 URI = f"ethereum:0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913@8453/transfer?address={ADDRESS}&uint256=99977543"
@@ -156,3 +173,26 @@ async def test_the_live_part_changes_when_the_time_to_pay_is_over(client: httpx.
 async def test_a_transfer_in_another_coin_is_shown_as_what_it_is(client: httpx.AsyncClient, site: Site) -> None:
     site.view = replace(order(), deposits=(deposit(amount=Money(7_000_000, USDT), status="orphaned"),))
     assert "7.00 USDT, dropped by the network" in (await see(client)).text
+
+
+async def test_the_page_says_what_the_payment_cost_and_what_is_left_in_the_hand(
+    client: httpx.AsyncClient, site: Site
+) -> None:
+    site.view = order()
+    assert not (await see(client)).all("details", id="cost")
+    asked = QuoteRequest(
+        partner_id=None,
+        chain="base",
+        asset="USDC",
+        send_amount="100",
+        country="KE",
+        currency="KES",
+        method="mobile_money",
+        receive_amount=None,
+    )
+    priced = quote(asked, offer=site.offer, now=NOW)
+    site.priced = replace(priced, parts=replace(priced.parts, cash_out=Money(20_000, priced.receive.asset)))
+    page = await see(client)
+    assert page.one("details", id="cost")
+    for part in ("Total cost: 2.", "Your coins are worth12,920.00", "Our fee\N{MINUS SIGN} 25.00", "In their hand12,630.00"):
+        assert part in page.text.replace("\u202f", " ")
