@@ -66,6 +66,7 @@ async def ask(client: httpx.AsyncClient, headers: dict[str, str]) -> bool:
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 async def test_a_server_killed_at_either_side_of_the_commit_promises_what_it_stored(
     served: Lives, engine: AsyncEngine

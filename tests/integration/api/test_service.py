@@ -206,6 +206,7 @@ async def test_the_document_describes_what_partners_call_and_nothing_else(docume
         "/.well-known/jwks.json": {"get"},
         "/v1/corridors": {"get"},
         "/v1/rails": {"get"},
+        "/v1/rates": {"get"},
         "/v1/quotes": {"post"},
         "/v1/orders": {"post"},
         "/v1/orders/{order_id}": {"get"},
