@@ -22,7 +22,7 @@ UNNAMED = {
     "gateway/chain/watchlist.py": {"refresh"},  # the same
     "gateway/desk/ownership.py": {"prove_address"},  # the sender's page
     "gateway/desk/scan.py": {"look_at"},  # `lastmile deposits scan`
-    "gateway/main.py": {"open_gateway"},  # at start, before any loop
+    "gateway/main.py": {"_register"},  # at start, before any loop
 }
 """Transactions without a name, by file and function: steps of loops have none of them."""
 
