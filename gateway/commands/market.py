@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from gateway.commands.place import AsJson, By, Config, Data, Reason, database, gateway_at, place_of
+from gateway.commands.place import AsJson, By, Config, Data, Reason, database, gateway_at, in_transaction, place_of
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from gateway.pricing.halts import Stop
@@ -66,12 +64,13 @@ def rates_accept(
     data: Data = None,
 ) -> None:
     """Believe a rate that jumped, without waiting for more rounds of prices."""
+    from gateway.clock import system_clock
     from gateway.pricing.halts import accept_jump
 
-    _in_transaction(
-        config,
-        data,
-        lambda connection, now: accept_jump(connection, base=base, quote=quote, operator=by, reason=reason, now=now),
+    now = system_clock()
+    in_transaction(
+        *place_of(config, data),
+        lambda connection: accept_jump(connection, base=base, quote=quote, operator=by, reason=reason, now=now),
     )
     typer.echo(f"{base}/{quote} is quoted again at what its sources say.", err=True)
 
@@ -127,7 +126,7 @@ def corridor_list(as_json: AsJson = False, config: Config = None, data: Data = N
     """List what stops quotes now: by hand, and tripped breakers."""
     from gateway.pricing.halts import open_stops, told
 
-    stops = _in_transaction(config, data, lambda connection, _: open_stops(connection))
+    stops = in_transaction(*place_of(config, data), open_stops)
     if as_json:
         typer.echo(json.dumps([_stop_document(stop) for stop in stops]))
         return
@@ -205,27 +204,6 @@ def _with_offer(config: Path | None, data: Path | None, action: Callable[[AsyncC
     async def run(url: str) -> T:
         async with gateway_at(settings, folder, url) as gateway, transaction(gateway.engine) as connection:
             return await action(connection, gateway.offer)
-
-    with database(settings, folder) as url:
-        return asyncio.run(run(url))
-
-
-def _in_transaction(
-    config: Path | None, data: Path | None, action: Callable[[AsyncConnection, datetime], Awaitable[T]]
-) -> T:
-    """What `action` gives, in one transaction on the database of this place, now."""
-    from gateway.clock import system_clock
-    from gateway.db.session import make_engine, transaction
-
-    settings, folder = place_of(config, data)
-
-    async def run(url: str) -> T:
-        engine = make_engine(url)
-        try:
-            async with transaction(engine) as connection:
-                return await action(connection, system_clock())
-        finally:
-            await engine.dispose()
 
     with database(settings, folder) as url:
         return asyncio.run(run(url))

@@ -3,21 +3,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.commands.place import AsJson, By, Config, Data, Reason, database, place_of
+from gateway.commands.place import AsJson, By, Config, Data, Reason, in_transaction, place_of
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
-T = TypeVar("T")
+    pass
 
 app = typer.Typer(no_args_is_help=True, help="The people who may decide things.")
 Name = Annotated[str, typer.Argument(help='The operator\'s name, as in "wanjiku.k".')]
@@ -39,9 +34,8 @@ def operator_add(
 
     password, ours = _password(from_stdin=password_stdin)
     password_hash = Passwords().hashed(password)
-    _in_transaction(
-        config,
-        data,
+    in_transaction(
+        *place_of(config, data),
         lambda connection: add_operator(connection, name=name, password_hash=password_hash, now=system_clock()),
     )
     _show(name, password if ours else None, as_json=as_json)
@@ -53,7 +47,7 @@ def operator_list(as_json: AsJson = False, config: Config = None, data: Data = N
     from gateway.clock import system_clock
     from gateway.operators.accounts import list_operators
 
-    operators = _in_transaction(config, data, lambda connection: list_operators(connection, now=system_clock()))
+    operators = in_transaction(*place_of(config, data), lambda connection: list_operators(connection, now=system_clock()))
     for one in operators:
         if as_json:
             typer.echo(json.dumps(one._asdict(), default=str))
@@ -70,9 +64,8 @@ def operator_disable(name: Name, by: By, reason: Reason, config: Config = None, 
     from gateway.clock import system_clock
     from gateway.operators.accounts import disable_operator
 
-    _in_transaction(
-        config,
-        data,
+    in_transaction(
+        *place_of(config, data),
         lambda connection: disable_operator(connection, name=name, operator=by, reason=reason, now=system_clock()),
     )
     typer.echo(f"{name} is disabled.", err=True)
@@ -92,7 +85,9 @@ def operator_password(
 
     password, ours = _password(from_stdin=password_stdin)
     password_hash = Passwords().hashed(password)
-    _in_transaction(config, data, lambda connection: set_password(connection, name=name, password_hash=password_hash))
+    in_transaction(
+        *place_of(config, data), lambda connection: set_password(connection, name=name, password_hash=password_hash)
+    )
     _show(name, password if ours else None, as_json=as_json)
 
 
@@ -112,18 +107,3 @@ def _show(name: str, password: str | None, *, as_json: bool) -> None:
     typer.echo(json.dumps(shown) if as_json else "\n".join(f"{key:<8}  {value}" for key, value in shown.items()))
     if password is not None:
         typer.echo("The password is not kept here and can't be shown again. Store it now.", err=True)
-
-
-def _in_transaction(config: Path | None, data: Path | None, act: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-    from gateway.db.session import make_engine, transaction
-
-    async def go(url: str) -> T:
-        engine = make_engine(url)
-        try:
-            async with transaction(engine) as connection:
-                return await act(connection)
-        finally:
-            await engine.dispose()
-
-    with database(*place_of(config, data)) as url:
-        return asyncio.run(go(url))

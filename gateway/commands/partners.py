@@ -3,20 +3,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.commands.place import By, Config, Data, Reason, database, place_of
+from gateway.commands.place import By, Config, Data, Reason, in_transaction, place_of
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
-T = TypeVar("T")
+    pass
 
 app = typer.Typer(no_args_is_help=True, help="Partner exchanges that use the API.")
 Name = Annotated[str, typer.Argument(help="The partner's name.")]
@@ -38,7 +33,9 @@ def partner_add(
     from gateway.partners.clients import add_partner
 
     now = system_clock()
-    made = _in_transaction(config, data, lambda connection: add_partner(connection, name=name, now=now, fee_bps=fee_bps))
+    made = in_transaction(
+        *place_of(config, data), lambda connection: add_partner(connection, name=name, now=now, fee_bps=fee_bps)
+    )
     if as_json:
         typer.echo(json.dumps(made._asdict()))
         return
@@ -53,25 +50,8 @@ def partner_fee(name: Name, fee_bps: FeeBps, by: By, reason: Reason, config: Con
     from gateway.partners.fees import set_fee
 
     now = system_clock()
-    before = _in_transaction(
-        config,
-        data,
+    before = in_transaction(
+        *place_of(config, data),
         lambda connection: set_fee(connection, name=name, fee_bps=fee_bps, operator=by, reason=reason, now=now),
     )
     typer.echo(f"{name} takes {fee_bps} basis points of its orders from now on; before it took {before}.", err=True)
-
-
-def _in_transaction(config: Path | None, data: Path | None, act: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-    """Do it in one transaction."""
-    from gateway.db.session import make_engine, transaction
-
-    async def go(url: str) -> T:
-        engine = make_engine(url)
-        try:
-            async with transaction(engine) as connection:
-                return await act(connection)
-        finally:
-            await engine.dispose()
-
-    with database(*place_of(config, data)) as url:
-        return asyncio.run(go(url))

@@ -3,17 +3,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
     from gateway.config import Settings
     from gateway.main import Gateway
+
+T = TypeVar("T")
 
 Config = Annotated[Path | None, typer.Option("--config", help="The settings; else LASTMILE_CONFIG, else ./lastmile.toml.")]
 Data = Annotated[Path | None, typer.Option("--data", help="The data folder; else LASTMILE_DATA, else the platform's place.")]
@@ -70,3 +75,19 @@ async def gateway_at(settings: Settings, folder: Path, url: str) -> AsyncIterato
 
     async with open_gateway(settings, data=folder, database_url=url) as gateway:
         yield gateway
+
+
+def in_transaction(settings: Settings, folder: Path, act: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    """What `act` gives, in one transaction on the database of that place."""
+    from gateway.db.session import make_engine, transaction
+
+    async def run(url: str) -> T:
+        engine = make_engine(url)
+        try:
+            async with transaction(engine) as connection:
+                return await act(connection)
+        finally:
+            await engine.dispose()
+
+    with database(settings, folder) as url:
+        return asyncio.run(run(url))

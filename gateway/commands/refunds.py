@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from gateway.commands.place import AsJson, By, Config, Data, Reason, database, place_of
+from gateway.commands.place import AsJson, By, Config, Data, Reason, in_transaction, place_of
 from gateway.errors import Refusal
 
 if TYPE_CHECKING:
@@ -227,26 +226,11 @@ def _act(settings: Settings, folder: Path, act: Callable[[AsyncConnection, Walle
     from gateway.wiring import make_wallets
 
     wallets = make_wallets(settings)
-    return _in_transaction(settings, folder, lambda connection: act(connection, wallets))
+    return in_transaction(settings, folder, lambda connection: act(connection, wallets))
 
 
 def _with_database(config: Path | None, data: Path | None, act: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-    return _in_transaction(*place_of(config, data), act)
-
-
-def _in_transaction(settings: Settings, folder: Path, act: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-    from gateway.db.session import make_engine, transaction
-
-    async def go(url: str) -> T:
-        engine = make_engine(url)
-        try:
-            async with transaction(engine) as connection:
-                return await act(connection)
-        finally:
-            await engine.dispose()
-
-    with database(settings, folder) as url:
-        return asyncio.run(go(url))
+    return in_transaction(*place_of(config, data), act)
 
 
 def _document(refund: RefundDetails) -> dict[str, Any]:

@@ -3,24 +3,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.commands.place import AsJson, By, Config, Data, Reason, database, place_of
+from gateway.commands.place import AsJson, By, Config, Data, Reason, in_transaction, place_of
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
     from gateway.chain.tokendesk import TokenView
-    from gateway.config import Settings
-
-T = TypeVar("T")
 
 app = typer.Typer(no_args_is_help=True, help="The coins that we take: what is known of each, and which are frozen.")
 AssetCode = Annotated[str, typer.Argument(metavar="ASSET", help='The coin and its chain\'s number, as in "USDC@8453".')]
@@ -31,11 +23,9 @@ def tokens_list(as_json: AsJson = False, config: Config = None, data: Data = Non
     """List every coin: its contract, what the registry knows of it, what the last look found, since when and why frozen."""
     from gateway.chain.tokendesk import token_views
 
-    def views(connection: AsyncConnection, settings: Settings) -> Awaitable[list[TokenView]]:
-        tokens = [(token.address, chain.asset(token=token)) for chain in settings.chains for token in chain.tokens]
-        return token_views(connection, tokens=tokens)
-
-    for view in _in_transaction(config, data, views):
+    settings, folder = place_of(config, data)
+    tokens = [(token.address, chain.asset(token=token)) for chain in settings.chains for token in chain.tokens]
+    for view in in_transaction(settings, folder, lambda connection: token_views(connection, tokens=tokens)):
         typer.echo(json.dumps(asdict(view), default=str) if as_json else _lines(view))
 
 
@@ -45,10 +35,9 @@ def tokens_freeze(asset: AssetCode, by: By, reason: Reason, config: Config = Non
     from gateway.chain.tokendesk import freeze_by_hand
     from gateway.clock import system_clock
 
-    new = _in_transaction(
-        config,
-        data,
-        lambda connection, _: freeze_by_hand(connection, asset=asset, operator=by, reason=reason, now=system_clock()),
+    new = in_transaction(
+        *place_of(config, data),
+        lambda connection: freeze_by_hand(connection, asset=asset, operator=by, reason=reason, now=system_clock()),
     )
     typer.echo(f"{asset} is frozen." if new else f"{asset} was frozen by hand before; the decision is noted.", err=True)
 
@@ -62,10 +51,9 @@ def tokens_lift(asset: AssetCode, by: By, reason: Reason, config: Config = None,
     from gateway.chain.tokendesk import lift_by_hand
     from gateway.clock import system_clock
 
-    _in_transaction(
-        config,
-        data,
-        lambda connection, _: lift_by_hand(connection, asset=asset, operator=by, reason=reason, now=system_clock()),
+    in_transaction(
+        *place_of(config, data),
+        lambda connection: lift_by_hand(connection, asset=asset, operator=by, reason=reason, now=system_clock()),
     )
     typer.echo(f"{asset} is taken again. Orders that were held for it wait for a person.", err=True)
 
@@ -76,23 +64,3 @@ def _lines(view: TokenView) -> str:
     freezes = [f"    frozen since {one.frozen_at:%Y-%m-%d %H:%M} UTC ({one.kind}): {one.reason}" for one in view.freezes]
     findings = [f"    at the last look: {sentence}" for sentence in view.findings]
     return "\n".join([first, *freezes, *findings])
-
-
-def _in_transaction(
-    config: Path | None, data: Path | None, action: Callable[[AsyncConnection, Settings], Awaitable[T]]
-) -> T:
-    """What `action` gives, in one transaction on the database of this place."""
-    from gateway.db.session import make_engine, transaction
-
-    settings, folder = place_of(config, data)
-
-    async def run(url: str) -> T:
-        engine = make_engine(url)
-        try:
-            async with transaction(engine) as connection:
-                return await action(connection, settings)
-        finally:
-            await engine.dispose()
-
-    with database(settings, folder) as url:
-        return asyncio.run(run(url))

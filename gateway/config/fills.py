@@ -129,7 +129,7 @@ class _Reading:
             least=corridor.least if one.least is None else max(one.least, corridor.least),
             most=corridor.most,
             step=corridor.step,
-            tariff=self.tariffs.charge_of_first([(one.by, corridor)]),
+            tariff=self.tariffs.charges_of(one.by, corridor),
         )
 
     def _corridor(self, place: str, one: FloatFill) -> Corridor | None:

@@ -150,8 +150,16 @@ def _chainlink(settings: SourceSettings, around: Around) -> RateSource:
             {"chain": f'"{settings.chain}" is not configured; there are: {", ".join(around.readers) or "none"}'}
         )
     grace = GRACE if settings.grace_s is None else timedelta(seconds=settings.grace_s)
-    feeds = ChainlinkSettings(name=settings.name, feeds=settings.feeds or (), sequencer=settings.sequencer, grace=grace)
-    return ChainlinkFeeds(feeds, reader=reader)
+    return ChainlinkFeeds(
+        ChainlinkSettings(
+            name=settings.name,
+            feeds=settings.feeds or (),
+            sequencer=settings.sequencer,
+            grace=grace,
+            currencies=around.currencies,
+        ),
+        reader=reader,
+    )
 
 
 def _order_book(settings: SourceSettings, around: Around) -> RateSource:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import NamedTuple, Protocol
 
 from gateway.pricing.observations import FUTURE_SLACK, Observation, is_plausible
+from gateway.pricing.sources.cross import cut, inverse
 from gateway.pricing.sources.port import SourceFault
 
 DECIMALS, LATEST_ROUND_DATA = "0x313ce567", "0xfeaf968c"
@@ -59,6 +60,8 @@ class ChainlinkSettings:
     """Address of the rollup's sequencer uptime feed; None: the chain has none."""
     grace: timedelta = timedelta(hours=1)
     """For how long nothing is believed after the sequencer came back."""
+    currencies: tuple[str, ...] = ()
+    """What is paid out. Feeds say what one of a currency costs in dollars: such a price is told the other way round, too."""
 
 
 class Round(NamedTuple):
@@ -93,7 +96,7 @@ class ChainlinkFeeds:
         found = [one for one in read if isinstance(one, Observation)]
         if not found:
             raise SourceFault(self.name, "; ".join(str(one) for one in read) or "it has no feeds")
-        return found
+        return [*found, *(_turned(one) for one in found if one.base in self._settings.currencies)]
 
     async def _read(self, feed: Feed, block: int, now: datetime) -> Observation | str:
         """A feed's price, or a sentence about why there is none: one feed must not spoil the others."""
@@ -114,6 +117,12 @@ class ChainlinkFeeds:
             raise ValueError("the sequencer's feed has no valid round")
         if now - _moment(found.started_at) <= self._settings.grace:
             raise ValueError(f"the chain's sequencer has been up since {_moment(found.started_at):%H:%M:%S %Z} only")
+
+
+def _turned(one: Observation) -> Observation:
+    """The same price of the quote in the base."""
+    price = cut(one.source, f"{one.quote}/{one.base}", inverse(one.price))
+    return replace(one, base=one.quote, quote=one.base, price=price)
 
 
 def _check_block(mined: datetime, now: datetime) -> None:

@@ -63,6 +63,16 @@ async def test_prices_are_exact_and_good_until_the_feeds_own_heartbeat_is_over()
     assert shilling.good_until == NOW + HOUR / 2 + HEARTBEAT_SLACK
 
 
+async def test_a_feed_of_a_currency_in_dollars_is_told_the_other_way_round_too():
+    chain = Chain()
+    chain.rounds[KES] = round_of(800_000)
+    feeds = (Feed(base="KES", quote="USD", address=KES, heartbeat=HOUR), *FEEDS[:1])
+    settings = ChainlinkSettings(name="link", feeds=feeds, currencies=("KES", "USD"))
+    found = await ChainlinkFeeds(settings, reader=chain).fetch(NOW)
+    prices = {(one.base, one.quote): one.price for one in found}
+    assert prices == {("KES", "USD"): Fraction(1, 125), ("USDC", "USD"): Fraction("0.9999"), ("USD", "KES"): Fraction(125)}
+
+
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [
