@@ -14,7 +14,6 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 import gateway
-from adapters.mpesa.simulator.credentials import Credentials
 from gateway.cli import app
 from gateway.clock import system_clock
 from gateway.commands.costs import BadAmount
@@ -25,8 +24,6 @@ from gateway.money import Asset
 from gateway.pricing.halts import halt
 from gateway.pricing.observations import Observation
 from gateway.pricing.refresh import refresh_rates
-from gateway.railsim import Codes, Desk, Options
-from tests.factories import NOW
 
 EXAMPLE = Path(gateway.__file__).parent / "lastmile.example.toml"
 TARIFF = """
@@ -49,15 +46,6 @@ class Tells:
     async def fetch(self, now: Any) -> list[Observation]:
         pairs = ((*pair.split("_"), Fraction(price)) for pair, price in self.prices.items())
         return [Observation(source="one", base=base, quote=quote, price=price, as_of=now) for base, quote, price in pairs]
-
-
-@pytest.fixture(scope="module")
-def adapter() -> dict[str, str]:
-    """Settings that would work, had Daraja this key."""
-    desk = Desk(options=Options(), floats=(), offers=frozenset(), codes=Codes("", ""), clock=lambda: NOW)
-    made = Credentials.of(desk)
-    desk.shelf.close()
-    return {f"ADAPTERS__MPESA__{name.upper()}": value for name, value in made.model_dump(exclude={"private_key"}).items()}
 
 
 @pytest.fixture

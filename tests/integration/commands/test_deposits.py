@@ -16,7 +16,6 @@ from sqlalchemy import insert, text
 from typer.testing import CliRunner
 
 import gateway
-from adapters.mpesa.simulator.credentials import Credentials
 from gateway.clock import system_clock
 from gateway.commands.deposits import app
 from gateway.db.session import make_engine, transaction
@@ -26,7 +25,6 @@ from gateway.ledger.post import register_assets
 from gateway.money import Asset
 from gateway.orders.funding import book_deposits
 from gateway.pricing.models import RateObservation
-from gateway.railsim import Codes, Desk, Options
 from tests.factories import KES, NOW, make_deposit, make_orders
 
 EXAMPLE = Path(gateway.__file__).parent / "lastmile.example.toml"
@@ -35,15 +33,6 @@ BY = ("--by", "amina", "--reason", "asked for by phone")
 TREASURY = "0x15d34AAf54267DB7D7c367839AAf71A00a2C6A65"
 KEY = "0x" + "17" * 32
 MINE = Account.from_key("0x" + "31" * 32).address
-
-
-@pytest.fixture(scope="module")
-def adapter() -> dict[str, str]:
-    """Settings that would work, had Daraja this key."""
-    desk = Desk(options=Options(), floats=(), offers=frozenset(), codes=Codes("", ""), clock=lambda: NOW)
-    made = Credentials.of(desk)
-    desk.shelf.close()
-    return {f"ADAPTERS__MPESA__{name.upper()}": value for name, value in made.model_dump(exclude={"private_key"}).items()}
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 import gateway
-from adapters.mpesa.simulator.credentials import Credentials
 from gateway.clock import system_clock
 from gateway.commands.payouts import app
 from gateway.db.session import make_engine, transaction
@@ -29,23 +28,13 @@ from gateway.payouts.dispatch import dispatch
 from gateway.payouts.errors import CannotCancel, HoldStands, NothingToHold, SamePerson
 from gateway.payouts.evidence import BadEvidence
 from gateway.payouts.rails import Rails
-from gateway.railsim import Codes, Desk, Options
-from tests.factories import KES, NOW, PENDING, UNKNOWN, FakeRail, make_deposit, make_orders
+from tests.factories import KES, PENDING, UNKNOWN, FakeRail, make_deposit, make_orders
 
 EXAMPLE = Path(gateway.__file__).parent / "lastmile.example.toml"
 USDC = Asset("USDC@8453", 6)
 BY, SECOND = ("--by", "amina", "--reason", "asked the rail"), ("--by", "brian", "--reason", "looked too")
 SEEN = ("--said", "SG632NMUAB Completed", "--where", "portal, line 14", "--seen-at")
 PAID = ("--ref", "SG632NMUAB", "--receipt", "SG632NMUAB", "--amount", "1249")
-
-
-@pytest.fixture(scope="module")
-def adapter() -> dict[str, str]:
-    """Settings that would work, had Daraja this key."""
-    desk = Desk(options=Options(), floats=(), offers=frozenset(), codes=Codes("", ""), clock=lambda: NOW)
-    made = Credentials.of(desk)
-    desk.shelf.close()
-    return {f"ADAPTERS__MPESA__{name.upper()}": value for name, value in made.model_dump(exclude={"private_key"}).items()}
 
 
 @pytest.fixture

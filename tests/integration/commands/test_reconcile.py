@@ -12,26 +12,16 @@ import pytest
 from typer.testing import CliRunner
 
 import gateway
-from adapters.mpesa.simulator.credentials import Credentials
 from adapters.mpesa.simulator.statement import statement_csv
 from gateway.commands.reconcile import app
 from gateway.errors import Refusal
 from gateway.money import Money
-from gateway.railsim import Codes, Desk, Movement, Options
-from tests.factories import KES, NOW
+from gateway.railsim import Movement
+from tests.factories import KES
 
 EXAMPLE = Path(gateway.__file__).parent / "lastmile.example.toml"
 TREASURY = "0x15d34AAf54267DB7D7c367839AAf71A00a2C6A65"
 BY = ("--by", "amina", "--reason", "they wrote to us")
-
-
-@pytest.fixture(scope="module")
-def adapter() -> dict[str, str]:
-    """Settings that would work, had Daraja this key."""
-    desk = Desk(options=Options(), floats=(), offers=frozenset(), codes=Codes("", ""), clock=lambda: NOW)
-    made = Credentials.of(desk)
-    desk.shelf.close()
-    return {f"ADAPTERS__MPESA__{name.upper()}": value for name, value in made.model_dump(exclude={"private_key"}).items()}
 
 
 @pytest.fixture

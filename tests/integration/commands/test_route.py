@@ -11,28 +11,17 @@ import pytest
 from typer.testing import CliRunner
 
 import gateway
-from adapters.mpesa.simulator.credentials import Credentials
 from gateway.clock import system_clock
 from gateway.commands.desk import NoSuch
 from gateway.commands.route import BadMoment, app
 from gateway.db.session import make_engine
 from gateway.payouts.dispatch import dispatch
 from gateway.payouts.rails import Rails
-from gateway.railsim import Codes, Desk, Options
-from tests.factories import NOW, know_assets
+from tests.factories import know_assets
 from tests.integration.payouts.claiming import book_top_up
 from tests.integration.payouts.test_dispatch import Rail, funded
 
 EXAMPLE = Path(gateway.__file__).parent / "lastmile.example.toml"
-
-
-@pytest.fixture(scope="module")
-def adapter() -> dict[str, str]:
-    """Settings that would work, had Daraja this key."""
-    desk = Desk(options=Options(), floats=(), offers=frozenset(), codes=Codes("", ""), clock=lambda: NOW)
-    made = Credentials.of(desk)
-    desk.shelf.close()
-    return {f"ADAPTERS__MPESA__{name.upper()}": value for name, value in made.model_dump(exclude={"private_key"}).items()}
 
 
 @pytest.fixture

@@ -13,31 +13,20 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 import gateway
-from adapters.mpesa.simulator.credentials import Credentials
 from gateway.commands.stuck import app
 from gateway.db.session import make_engine, transaction
-from gateway.railsim import Codes, Desk, Options
 from tests.factories import NOW, make_orders
 
 EXAMPLE = Path(gateway.__file__).parent / "lastmile.example.toml"
 
 
-@pytest.fixture(scope="module")
-def credentials() -> dict[str, str]:
-    """Settings that would work, had Daraja this key."""
-    desk = Desk(options=Options(), floats=(), offers=frozenset(), codes=Codes("", ""), clock=lambda: NOW)
-    made: dict[str, str] = Credentials.of(desk).model_dump(exclude={"private_key"})
-    desk.shelf.close()
-    return made
-
-
 @pytest.fixture
-def lastmile(database_url: str, tmp_path: Path, credentials: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Any:
+def lastmile(database_url: str, tmp_path: Path, adapter: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Any:
     given = {
         "CHAINS__0__TREASURY": "0x15d34AAf54267DB7D7c367839AAf71A00a2C6A65",
         "PRICING__SOURCES__0__APP_ID": "a" * 32,
         "DATABASE__URL": database_url,
-        **{f"ADAPTERS__MPESA__{name.upper()}": value for name, value in credentials.items()},
+        **adapter,
     }
     for name, value in given.items():
         monkeypatch.setenv(f"LASTMILE_{name}", value)
