@@ -14,11 +14,19 @@ from gateway.payouts.dispatch import dispatch
 from gateway.payouts.inbox import handle_callbacks
 from gateway.payouts.poll import poll
 from gateway.payouts.rails import Rails
+from gateway.payouts.reports import LEASE_RAN_OUT, OUTSIDE_LIMITS
+from gateway.routing.decisions import Keeper
+from gateway.routing.learn import Memory, learn
+from gateway.routing.policy import Policy
+from gateway.routing.scene import Scene, Scenes
 from gateway.simulation.chain import USDC, Lookout, SimNode
 from gateway.simulation.market import DROPS, LEAST_UNITS
 from gateway.simulation.scheduler import Process
 
 DISPATCHERS = 2
+POLICY = Policy(explore_percent=20)
+"""Curious, so that a few hundred orders show what exploring does."""
+MEMORY = Memory(says_nothing=(LEASE_RAN_OUT, OUTSIDE_LIMITS))
 LEAST = {USDC.code: Money(LEAST_UNITS, USDC)}
 
 Step = Callable[[], Coroutine[Any, Any, int]]
@@ -28,12 +36,17 @@ def loops_of(process: Process, *, adapters: Mapping[str, Offramp], nodes: Sequen
     """Its loops by name, as `gateway.main.make_worker` makes them."""
     engine, clock, rails = process.engine, process.clock, Rails(adapters)
     lookout = Lookout(nodes=nodes, engine=engine, clock=clock)
+    scenes, keeper = Scenes(scene=Scene(capabilities=rails.capabilities, policy=POLICY)), Keeper()
     loops: dict[str, Callable[[], Awaitable[int]]] = {
         "watch": lookout.step,
         "deposits": lambda: book_deposits(engine, least=LEAST, now=clock()),
         "frozen": lambda: hold_frozen_orders(engine, now=clock()),
         "deadlines": lambda: keep_deadlines(engine, now=clock()),
-        **{f"dispatch:{n}": lambda: dispatch(engine, rails=rails, clock=clock, drops=DROPS) for n in range(DISPATCHERS)},
+        **{
+            f"dispatch:{n}": lambda: dispatch(engine, rails=rails, clock=clock, drops=DROPS, scenes=scenes, keeper=keeper)
+            for n in range(DISPATCHERS)
+        },
+        "learn": lambda: learn(engine, clock=clock, memory=MEMORY),
         "poll": lambda: poll(engine, rails=rails, clock=clock),
         "callbacks": lambda: handle_callbacks(engine, rails=rails, clock=clock),
     }
