@@ -71,7 +71,7 @@ SENTENCES: Mapping[Scenario, str] = {
     Scenario.FAILED: "The payment fails with `code` and no money moves.",
     Scenario.LOW_FLOAT: "The payment finds too little float.",
     Scenario.PAID_SHORT: "Less than the ordered amount is paid.",
-    Scenario.PAID_THEN_RETURNED: "The payment is paid; once asked about more than `polls` times, the money has come back.",
+    Scenario.PAID_THEN_RETURNED: "The payment is paid; asked about more than `polls` times since then, it has come back.",
     Scenario.MOVED_TWICE: "The payment is paid twice, and only the statement says so.",
     Scenario.MOVED_NOTHING: "The payment is called paid, and no money moves: the statement has no line.",
     Scenario.MOVED_OTHER_AMOUNT: "The payment is called paid as ordered, and one whole unit more is taken.",

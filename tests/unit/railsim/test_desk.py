@@ -131,6 +131,18 @@ def test_money_that_comes_back_is_in_the_float_again(desk: Desk):
     assert desk.held("KES") == Money(100_00, KES)
 
 
+def test_it_comes_back_by_questions_since_it_was_paid_however_often_it_was_asked_about_before(desk: Desk):
+    taken = payment(Scenario.PAID_THEN_RETURNED)
+    desk.accept(taken)
+    for _ in range(3):
+        desk.note_question(taken)
+    desk.settle(taken)
+    desk.note_question(taken)
+    assert taken.status is State.PAID
+    desk.note_question(taken)
+    assert taken.status is State.RETURNED
+
+
 def test_a_second_desk_on_the_same_file_knows_all(open_desk: Callable[[Path], Desk], tmp_path: Path):
     first = open_desk(tmp_path / "state" / "rail.sqlite")
     settled(first, payment(Scenario.PAID_THEN_RETURNED, polls=3))
