@@ -84,15 +84,16 @@ DEPOSITS_FOUND = Measure(
 ORDERS = Measure(
     # Each through the index or the few rows that its workers use. A nought where there are none: an alarm needs a number.
     text("""
-        SELECT 'awaiting_deposit' AS state, count(*) AS number FROM orders WHERE state = 'awaiting_deposit'
+        SELECT 'awaiting_deposit' AS state, count(*) AS number FROM waiting_orders WHERE state = 'awaiting_deposit'
         UNION ALL SELECT 'confirming', count(DISTINCT o.id) FROM deposits AS d
             JOIN deposit_addresses AS w ON w.address = d.address
             JOIN orders AS o ON o.id = w.owner AND o.state = 'confirming' WHERE d.status = 'seen'
-        UNION ALL SELECT 'funded', count(*) FROM orders WHERE state = 'funded'
+        UNION ALL SELECT 'funded', count(*) FROM waiting_orders WHERE state = 'funded'
         UNION ALL SELECT 'paying', count(*) FROM attempts AS a
             JOIN orders AS o ON o.id = a.order_id AND o.state = 'paying' WHERE a.closed_at IS NULL
-        UNION ALL SELECT s.state, count(o.id) FROM unnest(ARRAY['held', 'uncertain', 'refunding']) AS s (state)
-            LEFT JOIN orders AS o ON o.state = s.state AND o.state IN ('held', 'uncertain', 'refunding') GROUP BY s.state
+        UNION ALL SELECT s.state, count(o.order_id) FROM unnest(ARRAY['held', 'uncertain', 'refunding']) AS s (state)
+            LEFT JOIN waiting_orders AS o ON o.state = s.state AND o.state IN ('held', 'uncertain', 'refunding')
+            GROUP BY s.state
     """),
     ("state",),
     {"number": Family("lastmile_orders", "Orders that have not ended, by state.")},
@@ -228,8 +229,8 @@ TRANSACTIONS_OF_A_DAY = Measure(
 QUEUES = Measure(
     text("""
         SELECT 'deposits' AS queue, count(*) AS number FROM deposits WHERE booked IS DISTINCT FROM status
-        UNION ALL SELECT 'dispatch', count(*) FROM orders WHERE state = 'funded' AND due_at <= :now
-        UNION ALL SELECT 'deadlines', count(*) FROM orders WHERE state = 'awaiting_deposit' AND due_at <= :now
+        UNION ALL SELECT 'dispatch', count(*) FROM waiting_orders WHERE state = 'funded' AND due_at <= :now
+        UNION ALL SELECT 'deadlines', count(*) FROM waiting_orders WHERE state = 'awaiting_deposit' AND due_at <= :now
         UNION ALL SELECT 'polls', count(*) FROM attempts WHERE closed_at IS NULL AND due_at <= :now
         UNION ALL SELECT 'callbacks', count(*) FROM callbacks WHERE handled_at IS NULL
         UNION ALL SELECT 'refunds', count(*) FROM refunds WHERE closed_at IS NULL AND due_at <= :now

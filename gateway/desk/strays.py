@@ -48,8 +48,8 @@ _ADDRESSES = text("""
 SELECT id, deposit_address FROM (
     (SELECT id, deposit_address FROM orders WHERE id >= :since AND id > :after ORDER BY id LIMIT :most)
     UNION
-    (SELECT id, deposit_address FROM orders
-     WHERE state IN ('held', 'uncertain', 'refunding') AND id > :after ORDER BY id LIMIT :most)
+    (SELECT o.id, o.deposit_address FROM waiting_orders AS w JOIN orders AS o ON o.id = w.order_id
+     WHERE w.state IN ('held', 'uncertain', 'refunding') AND w.order_id > :after ORDER BY w.order_id LIMIT :most)
 ) AS searched ORDER BY id LIMIT :most
 """)
 

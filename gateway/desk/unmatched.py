@@ -109,13 +109,14 @@ WHERE c.running - c.units < c.there
 """
 _HELD = """
 SELECT o.id || '/f', o.id, 'funds', b.asset, b.units, h.data ->> 'reason', substring(e.data ->> 'deposit' FROM 9), h.at
-FROM orders AS o
+FROM waiting_orders AS v
+JOIN orders AS o ON o.id = v.order_id
 JOIN balances AS b ON b.account = 'order\\:' || o.id || '\\:funds' AND b.units > 0
 JOIN LATERAL (SELECT data, at FROM order_events WHERE order_id = o.id AND to_state = 'held'
               ORDER BY version DESC LIMIT 1) AS h ON true
 LEFT JOIN LATERAL (SELECT data FROM order_events WHERE order_id = o.id AND data ? 'deposit'
                    ORDER BY version DESC LIMIT 1) AS e ON true
-WHERE o.state IN ('held')
+WHERE v.state = 'held' AND v.state IN ('held', 'uncertain', 'refunding')
 """
 _STRAYS = """
 SELECT w.owner || '/s/' || s.chain_id || '/' || s.identity, w.owner, 'stray', NULL, s.units, '',

@@ -69,7 +69,7 @@ WITH input AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset(CAST(:moves AS jsonb))
         AS i (order_id text, event text, cause text, data jsonb, due_at timestamptz)
 ), judged AS MATERIALIZED (
-    SELECT d.*, o.state, o.version + 1 AS version, o.quote_id, t.next, t.posting, t.within,
+    SELECT d.*, o.ctid AS place, o.state, o.version + 1 AS version, o.quote_id, t.next, t.posting, t.within,
         CASE WHEN e.cause IS NOT NULL THEN 'replayed'
              WHEN t.next IS NOT NULL THEN 'stepped'
              WHEN t.state IS NOT NULL THEN 'echoed'
@@ -83,7 +83,7 @@ WITH input AS MATERIALIZED (
 ), moved AS (
     UPDATE orders AS o SET state = j.next, version = j.version, updated_at = :now,
         due_at = COALESCE(j.due_at, :now + j.within * interval '1 second')
-    FROM judged AS j WHERE o.id = j.order_id AND j.verdict = 'stepped'
+    FROM judged AS j WHERE o.ctid = j.place AND o.id = j.order_id AND j.verdict = 'stepped'
 ), logged AS (
     INSERT INTO order_events (order_id, version, event, from_state, to_state, cause, data, at)
     SELECT order_id, version, event, state, next, cause, data, :now FROM judged WHERE verdict = 'stepped'

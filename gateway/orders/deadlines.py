@@ -21,22 +21,26 @@ from gateway.orders.states import E, S
 
 SET = 100
 TOLD_OF = frozenset({S.CONFIRMING, S.HELD, S.UNCERTAIN, S.REFUNDING})
-"""States in which an order that is past its time is told of here; they are those of the index orders_overdue."""
+"""States in which an order that is past its time is told of here; they are those of the index waiting_overdue."""
 TRIED_AGAIN_WITHIN = timedelta(days=2)
 """No funded order waits longer for its next try: a later time comes from a clock that was set back."""
 
 _CLAIM = text("""
-SELECT id, version FROM orders WHERE state = 'awaiting_deposit' AND due_at <= :now
-ORDER BY due_at LIMIT :most FOR UPDATE SKIP LOCKED
+SELECT o.id, o.version FROM waiting_orders AS w JOIN orders AS o ON o.id = w.order_id
+WHERE w.state = 'awaiting_deposit' AND w.due_at <= :now AND o.state = w.state AND o.due_at <= :now
+ORDER BY w.due_at LIMIT :most FOR UPDATE OF o SKIP LOCKED
 """)
 _OVERDUE = text("""
-SELECT id, version, state, updated_at FROM orders
-WHERE state IN ('confirming', 'held', 'uncertain', 'refunding') AND due_at <= :now
-ORDER BY due_at LIMIT :most FOR UPDATE SKIP LOCKED
+SELECT o.id, o.version, o.state, o.updated_at FROM waiting_orders AS w JOIN orders AS o ON o.id = w.order_id
+WHERE w.state IN ('confirming', 'held', 'uncertain', 'refunding') AND w.due_at <= :now
+    AND o.state IN ('confirming', 'held', 'uncertain', 'refunding') AND o.due_at <= :now
+ORDER BY w.due_at LIMIT :most FOR UPDATE OF o SKIP LOCKED
 """)
 _TOO_FAR = text("""
 WITH far AS (
-    SELECT id FROM orders WHERE state = 'funded' AND due_at > :too_far LIMIT :most FOR UPDATE SKIP LOCKED
+    SELECT o.id FROM waiting_orders AS w JOIN orders AS o ON o.id = w.order_id
+    WHERE w.state = 'funded' AND w.due_at > :too_far AND o.state = 'funded' AND o.due_at > :too_far
+    LIMIT :most FOR UPDATE OF o SKIP LOCKED
 ) UPDATE orders AS o SET due_at = :now FROM far WHERE o.id = far.id
 """)
 _AGAIN = text("""

@@ -28,24 +28,26 @@ SELECT DISTINCT subject AS symbol FROM market_stops WHERE lifted_at IS NULL AND 
 
 # Only of orders that their own deposit led straight here: whoever has led one on since then knew of the stop.
 _COMPLETED_IN_STOP = """
-FROM orders AS o
+FROM waiting_orders AS w
+JOIN orders AS o ON o.id = w.order_id
 JOIN quotes AS q ON q.id = o.quote_id
 JOIN market_stops AS m ON m.subject = split_part(q.send_asset, '@', 1) AND m.lifted_at IS NULL
     AND m.breaker IN ('depeg', 'by_hand')
 JOIN order_events AS e ON e.order_id = o.id AND e.event = 'deposit_final'
 JOIN deposits AS d ON d.address = o.deposit_address
     AND e.data ->> 'deposit' = 'deposit\\:' || d.chain_id || '\\:' || d.tx_hash || '\\:' || d.log_index
-WHERE o.state = 'funded' AND m.since <= d.block_time
+WHERE w.state = 'funded' AND o.state = 'funded' AND m.since <= d.block_time
     AND NOT EXISTS (SELECT FROM order_events AS l WHERE l.order_id = o.id AND l.event = 'hold_lifted')
 """
 _AMONG = text(f"SELECT DISTINCT o.id {_COMPLETED_IN_STOP} AND o.id = ANY(string_to_array(:ids, ','))")
-_CLAIM = text(f"SELECT o.id, o.version {_COMPLETED_IN_STOP} ORDER BY o.due_at LIMIT :most FOR UPDATE OF o SKIP LOCKED")
+_CLAIM = text(f"SELECT o.id, o.version {_COMPLETED_IN_STOP} ORDER BY w.due_at LIMIT :most FOR UPDATE OF o SKIP LOCKED")
 _WELL = text("""
-SELECT o.id, o.version FROM orders AS o
+SELECT o.id, o.version FROM waiting_orders AS w
+JOIN orders AS o ON o.id = w.order_id
 JOIN quotes AS q ON q.id = o.quote_id
 JOIN LATERAL (SELECT data ->> 'reason' AS reason FROM order_events
               WHERE order_id = o.id AND to_state = 'held' ORDER BY version DESC LIMIT 1) AS h ON h.reason = :reason
-WHERE o.state = 'held'
+WHERE w.state IN ('held', 'uncertain', 'refunding') AND o.state = 'held'
     AND NOT EXISTS (SELECT FROM market_stops AS m WHERE m.subject = split_part(q.send_asset, '@', 1)
         AND m.lifted_at IS NULL AND m.breaker IN ('depeg', 'by_hand'))
     AND NOT EXISTS (SELECT FROM incidents AS i WHERE i.order_id = o.id AND i.kind = :vanished AND i.closed_at IS NULL)

@@ -19,10 +19,11 @@ from gateway.orders.funding import hold_frozen
 SET = 100
 
 _CLAIM = text("""
-SELECT o.id, o.version FROM orders AS o
+SELECT o.id, o.version FROM waiting_orders AS w
+JOIN orders AS o ON o.id = w.order_id
 JOIN quotes AS q ON q.id = o.quote_id
-WHERE o.state = 'funded' AND q.send_asset = ANY(:assets)
-ORDER BY o.due_at LIMIT :most FOR UPDATE OF o SKIP LOCKED
+WHERE w.state = 'funded' AND o.state = 'funded' AND q.send_asset = ANY(:assets)
+ORDER BY w.due_at LIMIT :most FOR UPDATE OF o SKIP LOCKED
 """)
 
 

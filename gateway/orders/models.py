@@ -38,6 +38,17 @@ class Order(SQLModel, table=True):
     updated_at: datetime = moment()
 
 
+class WaitingOrder(SQLModel, table=True):
+    """An order that somebody has to look at one day, and that no rail has. Queues are read here; the database keeps it."""
+
+    __tablename__ = "waiting_orders"
+
+    order_id: str = text(primary_key=True)
+    state: str = text()
+    lane: str = text()
+    due_at: datetime = moment()
+
+
 class Recipient(SQLModel, table=True):
     """Whom an order pays: personal data, kept apart from orders and ledger so that it can be erased alone."""
 

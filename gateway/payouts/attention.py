@@ -104,7 +104,7 @@ SELECT (SELECT count(*) FROM ({_OPEN} a.outcome = 'unknown') AS u) AS unknown,
     (SELECT count(*) FROM ({_OPEN} a.outcome <> 'unknown' AND {_OVERDUE}) AS l) AS overdue,
     (SELECT count(*) FROM ({_PROPOSED}) AS p) AS proposed,
     (SELECT count(*) FROM ({_OWED}) AS w) AS owed,
-    (SELECT count(*) FROM orders WHERE state IN ('held', 'uncertain', 'refunding') AND state = 'held') AS held
+    (SELECT count(*) FROM waiting_orders WHERE state IN ('held', 'uncertain', 'refunding') AND state = 'held') AS held
 """)  # noqa: S608
 
 

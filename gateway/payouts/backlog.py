@@ -112,13 +112,16 @@ class BacklogPlanner:
         return len(hints)
 
 
-_DUE = text("SELECT count(*) FROM (SELECT FROM orders WHERE state = 'funded' AND due_at <= :now LIMIT :least) AS due")
+_DUE = text(
+    "SELECT count(*) FROM (SELECT FROM waiting_orders WHERE state = 'funded' AND due_at <= :now LIMIT :least) AS due"
+)
 # Those of economy lanes go together at their lane's time. What was tried before has its own rules.
 _ORDERS = text("""
 SELECT o.id AS order_id, o.version, q.country, q.method, r.institution, q.partner_id AS partner, q.receive_asset AS asset,
     s.decimals, q.receive_units AS units, trunc(q.send_units * 1000000 / power(CAST(10 AS numeric), c.decimals)) AS worth
-FROM (SELECT id, version, quote_id FROM orders WHERE state = 'funded' AND due_at <= :now AND lane NOT LIKE '%/economy'
-    ORDER BY due_at LIMIT :most) AS o
+FROM (SELECT order_id FROM waiting_orders WHERE state = 'funded' AND due_at <= :now AND lane NOT LIKE '%/economy'
+    ORDER BY due_at LIMIT :most) AS w
+JOIN orders AS o ON o.id = w.order_id
 JOIN quotes AS q ON q.id = o.quote_id
 JOIN assets AS s ON s.code = q.receive_asset
 JOIN assets AS c ON c.code = q.send_asset

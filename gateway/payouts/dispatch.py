@@ -88,23 +88,26 @@ async def dispatch(
     return moved
 
 
+# Who waits stands in waiting_orders, which follows the orders; what is locked, and judged once more, is the order.
 # Each lane's oldest order; a lane costs one look into the index, however many wait in it.
 _LANES = text("""
 WITH RECURSIVE oldest AS (
-    (SELECT lane, due_at, quote_id FROM orders WHERE state = 'funded' ORDER BY lane, due_at LIMIT 1)
+    (SELECT lane, due_at, order_id FROM waiting_orders WHERE state = 'funded' ORDER BY lane, due_at LIMIT 1)
     UNION ALL
     SELECT n.* FROM oldest AS l CROSS JOIN LATERAL (
-        SELECT lane, due_at, quote_id FROM orders WHERE state = 'funded' AND lane > l.lane ORDER BY lane, due_at LIMIT 1
+        SELECT lane, due_at, order_id FROM waiting_orders WHERE state = 'funded' AND lane > l.lane
+        ORDER BY lane, due_at LIMIT 1
     ) AS n
 )
 SELECT l.lane, l.due_at, q.receive_asset, q.receive_units
-FROM oldest AS l JOIN quotes AS q ON q.id = l.quote_id
+FROM oldest AS l JOIN orders AS o ON o.id = l.order_id JOIN quotes AS q ON q.id = o.quote_id
 """)
 _LOCK = text("""
 SELECT o.* FROM unnest(CAST(:lanes AS text[]), CAST(:due AS timestamptz[]), CAST(:most AS integer[])) AS l (lane, due, most)
 CROSS JOIN LATERAL (
-    SELECT id, version, quote_id, lane FROM orders WHERE state = 'funded' AND lane = l.lane AND due_at <= l.due
-    ORDER BY due_at LIMIT l.most FOR UPDATE SKIP LOCKED
+    SELECT o.id, o.version, o.quote_id, o.lane FROM waiting_orders AS w JOIN orders AS o ON o.id = w.order_id
+    WHERE w.state = 'funded' AND w.lane = l.lane AND w.due_at <= l.due AND o.state = 'funded' AND o.due_at <= l.due
+    ORDER BY w.due_at LIMIT l.most FOR UPDATE OF o SKIP LOCKED
 ) AS o
 """)
 _LOCK_ONE = text("""
@@ -324,7 +327,7 @@ async def _settle(
 
 
 _WAITING = text("""
-SELECT id FROM orders WHERE state = 'funded' AND due_at <= :now ORDER BY due_at LIMIT :most
+SELECT order_id AS id FROM waiting_orders WHERE state = 'funded' AND due_at <= :now ORDER BY due_at LIMIT :most
 """)
 _LATER = text("""
 UPDATE orders AS o SET due_at = n.due_at

@@ -69,16 +69,19 @@ _LATE = "CAST(:now AS timestamptz) - make_interval(secs => :grace)"
 ORDERS = _query(f"""
 SELECT o.id, o.id AS order_id, o.state, q.send_units AS units, q.send_asset AS asset, s.decimals, x.since, x.due_at
 FROM (
-    SELECT id, due_at AS since, due_at FROM orders WHERE state = 'awaiting_deposit' AND due_at < {_LATE}
+    SELECT order_id AS id, due_at AS since, due_at FROM waiting_orders
+    WHERE state = 'awaiting_deposit' AND due_at < {_LATE}
     UNION ALL
     SELECT o.id, o.updated_at, o.updated_at + make_interval(secs => d.seconds)
-    FROM orders AS o JOIN unnest(CAST(:states AS text[]), CAST(:within AS integer[])) AS d (state, seconds) USING (state)
-    WHERE o.state IN ('confirming', 'held', 'uncertain', 'refunding')
+    FROM waiting_orders AS w JOIN orders AS o ON o.id = w.order_id
+    JOIN unnest(CAST(:states AS text[]), CAST(:within AS integer[])) AS d (state, seconds) ON d.state = o.state
+    WHERE w.state IN ('confirming', 'held', 'uncertain', 'refunding')
     AND (o.state = 'held' OR o.updated_at < CAST(:now AS timestamptz) - make_interval(secs => d.seconds))
     UNION ALL
     SELECT o.id, o.updated_at, o.due_at + make_interval(secs => COALESCE(e.seconds, 0))
-    FROM orders AS o LEFT JOIN unnest(CAST(:lanes AS text[]), CAST(:drops AS integer[])) AS e (lane, seconds) USING (lane)
-    WHERE o.state = 'funded' AND (o.due_at + make_interval(secs => COALESCE(e.seconds, 0)) < {_LATE}
+    FROM waiting_orders AS w JOIN orders AS o ON o.id = w.order_id
+    LEFT JOIN unnest(CAST(:lanes AS text[]), CAST(:drops AS integer[])) AS e (lane, seconds) ON e.lane = o.lane
+    WHERE w.state = 'funded' AND (o.due_at + make_interval(secs => COALESCE(e.seconds, 0)) < {_LATE}
         OR e.lane IS NULL AND o.updated_at < CAST(:now AS timestamptz) - make_interval(secs => :waiting))
 ) AS x JOIN orders AS o USING (id) JOIN quotes AS q ON q.id = o.quote_id JOIN assets AS s ON s.code = q.send_asset
 """)  # noqa: S608 - composed of our own texts only, as all of these

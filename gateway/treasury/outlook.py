@@ -235,9 +235,9 @@ WITH held AS (
             AND gave_units IS NOT NULL
     ) AS moves GROUP BY account, asset
 ), owing AS (
-    SELECT id FROM orders WHERE state = 'funded'
+    SELECT order_id AS id FROM waiting_orders WHERE state = 'funded'
     UNION SELECT order_id FROM attempts WHERE closed_at IS NULL
-    UNION SELECT id FROM orders WHERE state IN ('held', 'uncertain', 'refunding')
+    UNION SELECT order_id FROM waiting_orders WHERE state IN ('held', 'uncertain', 'refunding')
 ), owed AS (
     SELECT asset, sum(units) AS units FROM (
         SELECT q.send_asset AS asset, q.send_units AS units
