@@ -7,6 +7,8 @@ from typing import Any, Self
 
 import httpx
 
+from gateway.trust import tls_trust
+
 
 class RpcRefused(Exception):
     """The node understood and answered with an error."""
@@ -20,7 +22,7 @@ class Rpc:
 
     def __init__(self, url: str, *, timeout_s: float = 10) -> None:
         # Without the environment: a proxy meant for the internet is no way to this machine's own node.
-        self._client = httpx.Client(base_url=url, timeout=timeout_s, trust_env=False)
+        self._client = httpx.Client(base_url=url, timeout=timeout_s, trust_env=False, verify=tls_trust())
 
     def __call__(self, method: str, *params: object) -> Any:
         """The result of one call; quantities are hex strings, as the Ethereum JSON-RPC specification has them."""

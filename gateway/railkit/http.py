@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Mapping
-from functools import cache
 from typing import Any, NamedTuple
 
 import httpx
 
 from gateway.offramp import NotSent, OfframpError
+from gateway.trust import tls_trust
 
 CONNECTIONS = httpx.Limits(max_connections=100, max_keepalive_connections=40, keepalive_expiry=60)
 """Enough for what is sent and asked at once; kept for a minute, because a new one costs a handshake."""
@@ -25,12 +24,6 @@ class Answer(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: bytes
-
-
-@cache
-def _trust() -> ssl.SSLContext:
-    """Whom TLS believes: read once, because it takes longer than a whole payment."""
-    return httpx.create_ssl_context(trust_env=False)
 
 
 class NoAnswer(OfframpError):
@@ -49,7 +42,7 @@ class RailHttp:
         self._base_url = base_url
         self._provider = provider
         # Money goes the configured way: proxies from the environment have no say.
-        self._http = httpx.AsyncClient(timeout=answer_within_s, trust_env=False, limits=CONNECTIONS, verify=_trust())
+        self._http = httpx.AsyncClient(timeout=answer_within_s, trust_env=False, limits=CONNECTIONS, verify=tls_trust())
 
     async def close(self) -> None:
         """Close the connections."""

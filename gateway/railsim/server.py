@@ -16,6 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 from gateway.money import Money, MoneyError
 from gateway.railsim.desk import Desk, Movement, Payment
 from gateway.railsim.scenario import SENTENCES, Script
+from gateway.trust import tls_trust
 
 CONTROL = "/_sim"
 BODY_MOST = 1_048_576
@@ -95,7 +96,7 @@ def rail_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=10, verify=tls_trust()) as client:
             app.state.client = client
             app.state.tasks = set[asyncio.Task[None]]()
             for payment in desk.payments():

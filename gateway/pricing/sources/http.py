@@ -9,6 +9,7 @@ from datetime import timedelta
 import httpx
 
 from gateway.pricing.sources.port import SourceFault
+from gateway.trust import tls_trust
 
 BODY_MOST = 1_000_000
 """Longest answer or file that is read, in bytes; every currency of the world takes some 4,000."""
@@ -36,7 +37,7 @@ class Site:
         # Uncompressed, so that the limit counts what we hold in memory.
         self._headers = {**(headers or {}), "Accept-Encoding": "identity"}
         self._sentences = sentences or {}
-        self._tls = httpx.create_ssl_context()
+        self._tls = tls_trust(by_environment=True)
 
     async def get(self, path: str, params: Mapping[str, str] | None = None) -> bytes:
         """The body of an answer 200. Raises `SourceFault`."""
