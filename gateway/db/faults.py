@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import structlog
+from psycopg.errors import IdleInTransactionSessionTimeout
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
@@ -20,7 +21,8 @@ PAUSES_S = (0.05, 0.5)
 
 def passes(error: BaseException) -> bool:
     """Whether the same work may succeed another time: not the work was wrong, but the moment."""
-    return isinstance(error, OperationalError | InterfaceError | NoConnectionFree)
+    stood_still = isinstance(getattr(error, "orig", None), IdleInTransactionSessionTimeout)
+    return stood_still or isinstance(error, OperationalError | InterfaceError | NoConnectionFree)
 
 
 async def again(act: Callable[[], Awaitable[T]]) -> T:

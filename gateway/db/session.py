@@ -1,8 +1,8 @@
-"""Connections and transactions. The only module that opens, commits or rolls back."""
+"""Connections and transactions. With gateway.db.trips the only module that opens, commits or rolls back."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any
@@ -22,6 +22,8 @@ WAKE_CHANNEL = "lastmile"
 
 Statement = tuple[TextClause, Mapping[str, object]]
 """What `rows_of_all` executes: a statement and its values."""
+Ask = Callable[[Sequence[Statement]], Awaitable[list[list[Any]]]]
+"""What executes statements in somebody's transaction, as `rows_of_all` does."""
 
 _OPTIONS = " ".join(
     f"-c {option}"
@@ -29,6 +31,8 @@ _OPTIONS = " ".join(
         "timezone=UTC",
         "statement_timeout=60000",
         "lock_timeout=30000",
+        # A process that stands still in a transaction loses its locks before those who wait for them give up.
+        "idle_in_transaction_session_timeout=20000",
         # Our statements take arrays of any length; planned anew each time, planning cost a tenth of a payout.
         "plan_cache_mode=force_generic_plan",
         # Such a plan is made without knowing how few rows are wanted. What is wanted is in memory: it is found by index.
@@ -82,6 +86,7 @@ async def snapshot(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         async with connection.begin():
             # Statements over whole tables: each is planned for what it is asked, and takes the time that it takes.
             await connection.execute(text("SET LOCAL statement_timeout = 0"))
+            await connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             await connection.execute(text("SET LOCAL plan_cache_mode = auto"))
             await connection.execute(text("SET LOCAL work_mem = '64MB'"))
             yield connection
