@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
+import os
 import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.db.embedded import Server, start
-from gateway.db.migrate import migrate
 from gateway.db.session import make_engine
+from tests.databases import Spare, make_template
+from tests.solidity import tools_cache
 
-TEMPLATE = "template_lastmile"
 ROOM = 1 << 30
 RECURSION = 1_000
 GIVEN_BACK_WITHIN_S = 1
 pytest_plugins = ["tests.fixtures_chain"]
-_numbers = itertools.count()
+
+
+def pytest_configure() -> None:
+    """Keep what is compiled, also where Python was told not to: hundreds of processes would compile the same again."""
+    if sys.dont_write_bytecode:
+        sys.dont_write_bytecode = False
+        sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = str(tools_cache() / "bytecode")
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_runtest_setup() -> None:
@@ -38,22 +44,22 @@ def postgres() -> Iterator[Server]:
     roomy = memory.is_dir() and shutil.disk_usage(memory).free > ROOM
     with tempfile.TemporaryDirectory(dir=memory if roomy else None) as home:
         server = start(folder=Path(home) / "postgres")
-        with psycopg.connect(server.url, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {TEMPLATE}")
-        migrate(server.url_for(TEMPLATE))
+        make_template(server)
         yield server
         server.stop()
 
 
+@pytest.fixture(scope="session")
+def spare_database(postgres: Server) -> Spare:
+    """Whose turn it is has it: take `database_url` instead."""
+    return Spare(postgres)
+
+
 @pytest.fixture
-def database_url(postgres: Server) -> Iterator[str]:
+def database_url(spare_database: Spare) -> Iterator[str]:
     """An empty, migrated database of this test's own."""
-    name = f"test_{next(_numbers)}"
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
-    yield postgres.url_for(name)
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    yield spare_database.take()
+    spare_database.give_back()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from gateway.devchain.chain import DevChain
 from gateway.devchain.rpc import Rpc
 from tests.solidity import Solc, compile_sources, install_solc, tools_cache
 
-TEST_TOKENS = Path(__file__).parent / "integration/chain/TestTokens.sol"
+TEST_CONTRACTS = [Path(__file__).parent / f"integration/chain/{name}.sol" for name in ("TestTokens", "TestFeed")]
 
 
 @pytest.fixture(scope="session")
@@ -30,8 +30,8 @@ def solc() -> Solc:
 
 @pytest.fixture(scope="session")
 def test_contracts(solc: Solc) -> Mapping[str, Mapping[str, Any]]:
-    """The contracts of TestTokens.sol by name, each {abi, bytecode}."""
-    return compile_sources(solc, {TEST_TOKENS.name: TEST_TOKENS.read_text()}, {"evmVersion": "paris"})
+    """The contracts of TestTokens.sol and TestFeed.sol by name, each {abi, bytecode}."""
+    return compile_sources(solc, {path.name: path.read_text() for path in TEST_CONTRACTS}, {"evmVersion": "paris"})
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +51,7 @@ def compile_sources(solc: Solc, sources: Mapping[str, str], settings: Mapping[st
         "sources": {name: {"content": text} for name, text in sources.items()},
         "settings": {**settings, "outputSelection": {"*": {"*": OUTPUTS}}},
     }
-    command = [solc.node, solc.script, "--standard-json"]
-    # Into a file: the script ends before a pipe has taken more than 64 KiB of its answer.
-    with tempfile.TemporaryFile("w+") as output:
-        subprocess.run(command, input=json.dumps(question), stdout=output, text=True, check=True)
-        output.seek(0)
-        said = output.read()
+    said = _said(solc, json.dumps(question, sort_keys=True))
     answer = json.loads(said[said.index("{") :])
     assert not answer.get("errors"), "\n".join(error["formattedMessage"] for error in answer["errors"])
     return {
@@ -64,6 +60,19 @@ def compile_sources(solc: Solc, sources: Mapping[str, str], settings: Mapping[st
         for name, contract in contracts.items()
         if contract["evm"]["bytecode"]["object"]
     }
+
+
+def _said(solc: Solc, question: str) -> str:
+    """The compiler's answer, which is kept: it takes a second or two, and it's the same to each process of the tests."""
+    kept = tools_cache() / "compiled" / sha256(f"{solc.version} {question}".encode()).hexdigest()
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        # Into a file: the script ends before a pipe has taken more than 64 KiB of its answer.
+        with tempfile.NamedTemporaryFile("w", dir=kept.parent, delete=False) as output:
+            command = [solc.node, solc.script, "--standard-json"]
+            subprocess.run(command, input=question, stdout=output, text=True, check=True)
+        Path(output.name).replace(kept)
+    return kept.read_text()
 
 
 def artifact(solc: Solc, source: str = "ForwarderFactory") -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from adapters.gsma_mm.adapter import GsmaMm
 from adapters.gsma_mm.simulator import app
 from gateway.contract.ground import HOLDER
-from gateway.contract.requests import Expected
+from gateway.contract.requests import Expected, callback_address
 from gateway.contract.suite import OfframpContract
 from gateway.offramp import Corridor, Destination, Instruction
 from gateway.railkit.keys import uuid4_of
@@ -68,7 +68,7 @@ class Contract(OfframpContract):
             **asking,
             "content-type": "application/json",
             "x-correlationid": uuid4_of(attempt_id),
-            "x-callback-url": rf"http://127\.0\.0\.1:[0-9]+/{attempt_id}/result",
+            "x-callback-url": callback_address(attempt_id, "result"),
             "x-content-hash": "[0-9a-f]{64}",
         }
         body = (

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from adapters.mpesa.adapter import Mpesa
 from adapters.mpesa.simulator import app
 from gateway.contract.harness import Rail
-from gateway.contract.requests import Expected
+from gateway.contract.requests import Expected, callback_address
 from gateway.contract.suite import OfframpContract
 from gateway.offramp import Instruction
 from gateway.railsim import Scenario
@@ -49,7 +49,8 @@ class Contract(OfframpContract):
 
     def requests(self, instruction: Instruction, settings: Mapping[str, Any]) -> Sequence[Expected]:
         """As pages Authorization, BusinessToCustomer and TransactionStatus print them."""
-        attempt_id, callback = instruction.attempt_id, rf"http://127\.0\.0\.1:[0-9]+/{instruction.attempt_id}"
+        attempt_id = instruction.attempt_id
+        at = {each: callback_address(attempt_id, each) for each in ("result", "timeout", "status", "status_timeout")}
         basic = base64.b64encode(f"{settings['consumer_key']}:{settings['consumer_secret']}".encode()).decode()
         bearer = {"content-type": "application/json", "authorization": r"Bearer [A-Za-z0-9_-]{28}"}
         initiator, credential = settings["initiator_name"], rf'"SecurityCredential":"{CREDENTIAL}"'
@@ -57,12 +58,12 @@ class Contract(OfframpContract):
             rf'{{"OriginatorConversationID":"{attempt_id}","InitiatorName":"{initiator}",{credential},'
             rf'"CommandID":"BusinessPayment","Amount":"10","PartyA":"{settings["short_code"]}",'
             rf'"PartyB":"{instruction.to.account[1:]}","Remarks":"Lastmile payout",'
-            rf'"QueueTimeOutURL":"{callback}/timeout","ResultURL":"{callback}/result"}}'
+            rf'"QueueTimeOutURL":"{at["timeout"]}","ResultURL":"{at["result"]}"}}'
         )
         question = (
             rf'{{"Initiator":"{initiator}",{credential},"CommandID":"TransactionStatusQuery",'
             rf'"OriginalConversationID":"{attempt_id}","PartyA":"{settings["short_code"]}","IdentifierType":"4",'
-            rf'"ResultURL":"{callback}/status","QueueTimeOutURL":"{callback}/status_timeout",'
+            rf'"ResultURL":"{at["status"]}","QueueTimeOutURL":"{at["status_timeout"]}",'
             rf'"Remarks":"OK","Occasion":"OK"}}'
         )
         return (

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from adapters.mtn_momo.adapter import MtnMomo
 from adapters.mtn_momo.simulator import app
-from gateway.contract.requests import Expected
+from gateway.contract.requests import Expected, callback_address
 from gateway.contract.suite import OfframpContract
 from gateway.offramp import Corridor, Destination, Instruction
 from gateway.railkit.keys import uuid4_of
@@ -58,7 +58,7 @@ class Contract(OfframpContract):
             **bearer,
             "content-type": "application/json",
             "x-reference-id": uuid4_of(attempt_id),
-            "x-callback-url": rf"http://127\.0\.0\.1:[0-9]+/{attempt_id}/result",
+            "x-callback-url": callback_address(attempt_id, "result"),
         }
         body = (
             f'{{"amount":"500","currency":"UGX","externalId":"{attempt_id}",'

@@ -18,6 +18,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from gateway.clock import system_clock
+from gateway.contract.requests import callback_path
 from gateway.money import Money
 from gateway.offramp import RAILS_OWN, CallbackRequest, ForgedCallback, NamesAttempt
 from gateway.railsim import Scenario
@@ -43,12 +44,40 @@ def free_address() -> str:
         return f"http://127.0.0.1:{probe.getsockname()[1]}"
 
 
+class _Server(uvicorn.Server):
+    """Ends when it is told to: uvicorn's own looks for that ten times a second, and then waits another tenth."""
+
+    _loop: asyncio.AbstractEventLoop
+    _told: asyncio.Event
+
+    def end(self) -> None:
+        """Stop serving; from any thread, once it has started."""
+        self._loop.call_soon_threadsafe(self._told.set)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop, self._told = asyncio.get_running_loop(), asyncio.Event()
+        await super().startup(sockets)
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        await self._told.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listening in (*self.servers, *(sockets or ())):
+            listening.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        while self.server_state.connections or self.server_state.tasks:  # noqa: ASYNC110 - of neither does uvicorn tell
+            await asyncio.sleep(0.001)
+        await self.lifespan.shutdown()
+
+
 @contextmanager
 def served(app: FastAPI) -> Iterator[str]:
     """Serve an application on a free port, in a thread of its own, until the end of the block."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, ws="none", log_level="critical", access_log=False))
+    server = _Server(uvicorn.Config(app, ws="none", log_level="critical", access_log=False))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
@@ -56,10 +85,11 @@ def served(app: FastAPI) -> Iterator[str]:
         while not server.started:
             assert thread.is_alive(), "the server did not start"
             assert time.monotonic() < ends, "the server did not start"
-            time.sleep(0.005)
+            time.sleep(0.001)
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
-        server.should_exit = True
+        if thread.is_alive():
+            server.end()
         thread.join(DEADLINE_S)
         listener.close()
 
@@ -152,11 +182,8 @@ class Inbox:
         self._thread.start()
 
     def address(self, attempt_id: str, label: str) -> str:
-        """Where a rail is to call about an attempt.
-
-        Hexadecimal as the gateway's own addresses: Daraja refuses some words in URLs, and an id may happen to spell one.
-        """
-        return f"http://127.0.0.1:{self._server.server_port}/{attempt_id.encode().hex()}/{label.encode().hex()}"
+        """Where a rail is to call about an attempt."""
+        return f"http://127.0.0.1:{self._server.server_port}{callback_path(attempt_id, label)}"
 
     def of(self, attempt_id: str) -> list[CallbackRequest]:
         """What arrived about an attempt."""

@@ -34,6 +34,19 @@ class Expected:
     """Whether it is this one that pays: exactly one such request is made in a payment's life."""
 
 
+def callback_path(attempt_id: str, label: str) -> str:
+    """Where a rail calls the suite's inbox about an attempt.
+
+    Hexadecimal as the gateway's own addresses: Daraja refuses some words in URLs, and an id may happen to spell one.
+    """
+    return f"/{attempt_id.encode().hex()}/{label.encode().hex()}"
+
+
+def callback_address(attempt_id: str, label: str) -> str:
+    """The whole address, as a regular expression: the port is any."""
+    return rf"http://127\.0\.0\.1:[0-9]+{callback_path(attempt_id, label)}"
+
+
 def mismatch(row: Expected, request: Mapping[str, Any]) -> str | None:
     """What doesn't agree, in a sentence; None if every byte does."""
     return next(_disagreements(row, request), None)

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from gateway.chain.models import ChainCursor
 from gateway.chain.terms import ChainTerms
 from gateway.chain.watcher import Did, Progress
 from gateway.chain.wire import NodeFault
@@ -121,7 +120,8 @@ class Stage:
         return bool(cursor.hash == head and cursor.finalized_number >= final)
 
     async def check(self) -> None:
-        rows = await self.desk.deposits()
+        state = await self.desk.state()
+        rows = state.deposits
         if self.strict:
             assert {_credit(row) for row in rows} <= self.ever
         for row in rows:
@@ -130,8 +130,8 @@ class Stage:
             assert (row.asset, row.address in (OURS, OTHER_OURS)) == (USDC.code, True)
             assert 0 < row.units < 2**256
             assert row.log_index >= 0
-        if await self.desk.rows(ChainCursor):
-            await self.desk.check()
+        if state.cursor is not None:
+            state.check()
 
     async def check_end(self) -> None:
         """Credits are those of the chain, and no lie has been met by the proxy that it wasn't made for."""

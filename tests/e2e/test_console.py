@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-import psycopg
 import pytest
 import uvicorn
 from fastapi import FastAPI
@@ -23,7 +22,7 @@ from gateway.db.session import make_engine, transaction
 from gateway.operators.accounts import add_operator
 from gateway.operators.passwords import Passwords, new_password
 from gateway.web.routes import WebServices, install
-from tests.conftest import TEMPLATE
+from tests.databases import create
 from tests.factories import FACTORIES, know_assets
 from tests.integration.desk.office import LATE, RULES, Office, offer, stock
 from tests.integration.payouts.people import Bureau
@@ -73,10 +72,9 @@ async def prepare(url: str) -> tuple[str, str]:
 
 @pytest.fixture(scope="module")
 def console(postgres: Server) -> Iterator[Console]:
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE console TEMPLATE {TEMPLATE}")
+    database_url = create(postgres, "console")
     made: list[tuple[str, str]] = []
-    engine = make_engine(postgres.url_for("console"))
+    engine = make_engine(database_url)
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     app = FastAPI()
@@ -85,7 +83,7 @@ def console(postgres: Server) -> Iterator[Console]:
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", ws="none"))
 
     async def serve() -> None:
-        made.append(await prepare(postgres.url_for("console")))
+        made.append(await prepare(database_url))
         await server.serve(sockets=[listener])
         await engine.dispose()
 

@@ -28,10 +28,6 @@ WITHIN_S = 60
 _numbers = count(1)
 
 
-ALWAYS = {"mpesa", "pawapay", "ccxt_exchange", "paycrest", "sep24", "stripe_connect", "agent_network", "partner"}
-"""One of each family, in every run of the tests; the others run by name."""
-
-
 @pytest.fixture(scope="module")
 def all_rails(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     running = start_demo(data_with_tools(tmp_path_factory.mktemp("rails")), rails="all")
@@ -50,9 +46,7 @@ def partner(all_rails: Demo) -> Iterator[httpx.Client]:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(
-    "name", [name if name in ALWAYS else pytest.param(name, marks=pytest.mark.slow) for name in sorted(CONTRACTS)]
-)
+@pytest.mark.parametrize("name", sorted(CONTRACTS))
 def test_an_order_is_paid_through_each_rail(name: str, all_rails: Demo, partner: httpx.Client) -> None:
     contract = CONTRACTS[name].load()()
     simulator = all_rails.simulator(name)

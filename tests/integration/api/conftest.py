@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 
-import psycopg
 import pytest
 import pytest_asyncio
 
 from gateway.db.embedded import Server
 from gateway.db.session import make_engine
-from tests.conftest import TEMPLATE
+from tests.databases import create, drop
 from tests.integration.api.desk import Desk, Partner
 
 
 @pytest.fixture(scope="module")
 def module_database(postgres: Server, request: pytest.FixtureRequest) -> Iterator[str]:
     name = request.module.__name__.rpartition(".")[2]
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE api_{name} TEMPLATE {TEMPLATE}")
-    yield postgres.url_for(f"api_{name}")
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE api_{name} WITH (FORCE)")
+    yield create(postgres, f"api_{name}")
+    drop(postgres, f"api_{name}")
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.db.embedded import Server
-from gateway.db.migrate import migrate
+from tests.databases import create
 from tests.integration.chain.desk import Desk
 
 TABLES = ("deposits", "deposit_addresses", "chain_blocks", "chain_cursors", "chain_leases", "chain_providers")
@@ -16,11 +16,7 @@ TABLES = ("deposits", "deposit_addresses", "chain_blocks", "chain_cursors", "cha
 @pytest.fixture(scope="session")
 def chain_database(postgres: Server) -> str:
     """One database for this folder: making one takes longer than most of these tests."""
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE chain")
-    url = postgres.url_for("chain")
-    migrate(url)
-    return url
+    return create(postgres, "chain")
 
 
 @pytest.fixture

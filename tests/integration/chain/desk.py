@@ -19,12 +19,20 @@ from gateway.chain.terms import ChainTerms
 from gateway.chain.watcher import Did, Progress, Watcher
 from gateway.chain.watchlist import Watchlist
 from gateway.chain.wire import NodeFault
-from gateway.db.session import transaction
+from gateway.db.session import rows_of_all, transaction
 from gateway.ledger.post import register_assets
 from gateway.money import Asset
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 STEPS_MOST = 500
+STATE = [
+    (text(f"SELECT * FROM {table} ORDER BY {key}"), {})
+    for table, key in (
+        ("chain_cursors", "chain_id"),
+        ("chain_blocks", "chain_id, number"),
+        ("deposits", "chain_id, tx_hash, log_index"),
+    )
+]
 
 
 @dataclass
@@ -76,14 +84,33 @@ class Desk:
         async with transaction(self.engine) as connection:
             await connection.execute(text(statement), parameters)
 
+    async def state(self) -> State:
+        """What the chain's word has moved, in one round trip: it's asked after every step of every story."""
+        async with transaction(self.engine) as connection:
+            cursors, blocks, deposits = await rows_of_all(connection, STATE)
+        return State(cursor=next(iter(cursors), None), blocks=blocks, deposits=deposits)
+
     async def check(self) -> None:
         """What holds after every step: the stored blocks are all from the last final one to the cursor, and linked."""
-        cursor, blocks = await self.cursor(), await self.rows(ChainBlock)
+        (await self.state()).check()
+
+
+@dataclass(frozen=True)
+class State:
+    """The books of a chain at one moment."""
+
+    cursor: Any
+    blocks: Sequence[Any]
+    deposits: Sequence[Any]
+
+    def check(self) -> None:
+        """As `Desk.check`."""
+        cursor, blocks = self.cursor, self.blocks
         assert [block.number for block in blocks] == list(range(cursor.finalized_number, cursor.number + 1))
         assert (blocks[0].hash, blocks[-1].hash) == (cursor.finalized_hash, cursor.hash)
         assert all(child.parent_hash == parent.hash for parent, child in pairwise(blocks))
         stored = {block.number: block.hash for block in blocks}
-        for deposit in await self.deposits():
+        for deposit in self.deposits:
             if deposit.status == "seen":
                 assert stored[deposit.block_number] == deposit.block_hash
                 assert deposit.block_number > cursor.finalized_number

@@ -13,7 +13,6 @@ from gateway.chain.quorum import Quorum
 from gateway.chain.submit import Submitter
 from gateway.chain.transactions import OPEN, Result, TransactionState
 from gateway.chain.wire import NodeFault
-from gateway.db.embedded import Server
 from gateway.devchain.chain import DevChain
 from tests.adversary import tables
 from tests.adversary.bytes_and_envelopes import BODIES, ENVELOPES
@@ -22,8 +21,8 @@ from tests.adversary.proxy import Proxy, serve
 from tests.adversary.results import NOBODY, RECEIPT_EDITS, SHAPES
 from tests.adversary.upstream import HttpUpstream
 from tests.chain_tools import mine
+from tests.databases import Spare
 from tests.integration.chain.payer import ETH, Payer, make_payer
-from tests.sim.databases import own_database
 from tests.sim.watching import connected
 
 STEPS_MOST = 40
@@ -96,9 +95,9 @@ TELLING = {
 
 
 @pytest.fixture
-def database_url(postgres: Server) -> Iterator[str]:
-    with own_database(postgres) as url:
-        yield url
+def database_url(spare_database: Spare) -> Iterator[str]:
+    yield spare_database.take()
+    spare_database.give_back()
 
 
 @dataclass

@@ -24,7 +24,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from gateway.chain.queries import read_cursor
 from gateway.chain.terms import ChainTerms, Depth
 from gateway.chain.wire import NodeFault
-from gateway.db.embedded import Server
 from gateway.db.session import transaction
 from gateway.devchain import chain
 from gateway.devchain.chain import DevChain
@@ -36,9 +35,9 @@ from gateway.orders.funding import book_deposits
 from tests.adversary.proxy import Proxy, serve
 from tests.adversary.upstream import HttpUpstream
 from tests.chain_tools import deal_usdc, deploy
+from tests.databases import Spare
 from tests.factories import NOW, make_orders
 from tests.integration.chain.desk import Desk
-from tests.sim.databases import own_database
 from tests.sim.expected import balances_of, credits_of
 from tests.sim.watching import Watch, watch_urls
 from tests.solidity import Solc, compile_sources, tools_cache
@@ -284,9 +283,9 @@ def batch(forking_chain: DevChain, solc: Solc) -> str:
 
 
 @pytest.fixture
-def database_url(postgres: Server) -> Iterator[str]:
-    with own_database(postgres) as url:
-        yield url
+def database_url(spare_database: Spare) -> Iterator[str]:
+    yield spare_database.take()
+    spare_database.give_back()
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from fractions import Fraction
 from itertools import count
 from typing import Any
 
-import psycopg
 import pytest
 from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -19,7 +18,6 @@ from gateway.chain.forwarders import DEPLOYMENT_PROXY, NO_ADDRESS, factory_addre
 from gateway.chain.models import Deposit, DepositAddress
 from gateway.chain.sweeper import NothingToSweep, Sweeper, SweepRules
 from gateway.chain.terms import ChainTerms
-from gateway.db.embedded import Server
 from gateway.db.session import transaction
 from gateway.devchain.chain import DevChain
 from gateway.devchain.stablecoin import call
@@ -28,28 +26,23 @@ from gateway.ledger.post import register_assets
 from gateway.money import Asset
 from gateway.operators.actions import ReasonMissing, UnknownOperator
 from tests.chain_tools import balance, deal_native, deal_usdc, deploy, issue, mine, reorg, transact
-from tests.conftest import TEMPLATE
+from tests.databases import Spare
 from tests.integration.chain.payer import ETH, Killed, Payer, make_payer
 
 USDC = Asset("USDC@31337", 6)
 ODD = Asset("ODD@31337", 6)
 WHO = {"operator": "ada", "reason": "a customer asked for it"}
 ROUNDS_MOST = 40
-_names = count()
 _numbers = count(1)
 
 Contracts = Mapping[str, Mapping[str, Any]]
 
 
 @pytest.fixture
-def database_url(postgres: Server) -> Iterator[str]:
+def database_url(spare_database: Spare) -> Iterator[str]:
     """A database of the test's own: what was sent is not deleted."""
-    name = f"sweeps_{next(_names)}"
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
-    yield postgres.url_for(name)
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    yield spare_database.take()
+    spare_database.give_back()
 
 
 @dataclass

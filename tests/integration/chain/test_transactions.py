@@ -10,7 +10,6 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
-import psycopg
 import pytest
 from eth_account import Account
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -22,30 +21,24 @@ from gateway.chain.submit import STUCK_AFTER_S, NotWhatWasAsked
 from gateway.chain.terms import Depth
 from gateway.chain.transactions import AnotherBody, TransactionState, queue, results
 from gateway.chain.wire import NodeFault
-from gateway.db.embedded import Server
 from gateway.db.session import transaction
 from gateway.devchain.chain import DevChain
 from gateway.devchain.rpc import Rpc
 from gateway.devchain.stablecoin import call
 from tests.chain_tools import mine, reorg
-from tests.conftest import TEMPLATE
+from tests.databases import Spare
 from tests.integration.chain.payer import ETH, Killed, Payer, Way, make_payer, somebody
 
 S = TransactionState
 GWEI = 10**9
 ROOT = Path(__file__).parents[3]
-_names = count()
 
 
 @pytest.fixture
-def database_url(postgres: Server) -> Iterator[str]:
+def database_url(spare_database: Spare) -> Iterator[str]:
     """A database of the test's own: what was sent is not deleted."""
-    name = f"transactions_{next(_names)}"
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
-    yield postgres.url_for(name)
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    yield spare_database.take()
+    spare_database.give_back()
 
 
 @pytest.fixture

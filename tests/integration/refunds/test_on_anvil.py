@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from itertools import count
 from typing import Any
 
-import psycopg
 import pytest
 from eth_account import Account
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -16,14 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from gateway.chain.watcher import Watcher
 from gateway.chain.watchlist import Watchlist
 from gateway.chain.wire import NodeFault
-from gateway.db.embedded import Server
 from gateway.devchain.chain import DevChain
 from gateway.devchain.stablecoin import call
 from gateway.money import Money
 from gateway.refunds import send, settle
 from gateway.refunds.wallets import Coin, Wallet, Wallets
 from tests.chain_tools import balance, deal_usdc, deploy, issue, mine, transact
-from tests.conftest import TEMPLATE
 from tests.factories import USDC, make_orders
 from tests.integration.chain.desk import catch_up
 from tests.integration.chain.payer import Killed, Payer, make_payer
@@ -32,17 +28,6 @@ from tests.integration.refunds.house import CHAIN, House
 STEPS_MOST = 30
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 """Quotes of that day have expired, by the time of every block."""
-_names = count()
-
-
-@pytest.fixture
-def database_url(postgres: Server) -> Iterator[str]:
-    name = f"refunds_{next(_names)}"
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
-    yield postgres.url_for(name)
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 class Scene(House):

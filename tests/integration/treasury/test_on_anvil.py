@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import count
 from typing import Any
 
 import psycopg
@@ -19,7 +18,6 @@ from gateway.chain.sweeper import Sweeper, SweepRules
 from gateway.chain.watcher import Watcher
 from gateway.chain.watchlist import Watchlist
 from gateway.chain.wire import NodeFault
-from gateway.db.embedded import Server
 from gateway.db.session import transaction
 from gateway.ledger.post import register_assets
 from gateway.orders.accept import Acceptance, accept_quote
@@ -32,14 +30,12 @@ from gateway.treasury.chains import ChainSide
 from gateway.treasury.reconcile import reconcile
 from gateway.treasury.report import Report
 from tests.chain_tools import deal_usdc, mine, transact
-from tests.conftest import TEMPLATE
 from tests.factories import KES, USDC, quote_row
 from tests.integration.chain.payer import ETH, Payer, make_payer
 
 SENT = 10_000_000
 BALANCES_SLOT = 9
 """Where FiatToken keeps its balances."""
-_names = count()
 
 
 @dataclass
@@ -109,17 +105,6 @@ class Yard:
         slot = keccak(bytes(12) + bytes.fromhex(address[2:]) + BALANCES_SLOT.to_bytes(32))
         self.payer.rpc("anvil_setStorageAt", self.payer.chain.usdc, "0x" + slot.hex(), f"0x{units:064x}")
         mine(self.payer.chain, 3)
-
-
-@pytest.fixture
-def database_url(postgres: Server) -> Iterator[str]:
-    """A database of the test's own: nothing of it may be deleted."""
-    name = f"treasury_{next(_names)}"
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
-    yield postgres.url_for(name)
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from adapters.ccxt_exchange.simulator import coins_app
 from adapters.ccxt_exchange.simulator.bitso import ABSENT, app
 from adapters.ccxt_exchange.simulator.papers import USDC
 from gateway.clock import system_clock
-from gateway.contract.harness import free_address, running
+from gateway.contract.harness import eventually, free_address, running
 from gateway.ids import new_id
 from gateway.legs import Leg, LegReport, leg_id
 from gateway.money import Money
@@ -318,6 +318,7 @@ async def test_from_float_one_leg_pays(bitso):
     bitso.hold(Money(1_000_00, MXN))
     alone = leg_of(payment(), 1, WITHDRAW)
     first = await adapter.pay_leg(alone)
+    await eventually(lambda: bitso.payouts(alone.leg_id)[0]["final_at"], what="the withdrawal to be final")
     report = await adapter.leg_status(replace(alone, provider_ref=first.provider_ref))
     assert (report.outcome, report.got, report.gave) == (Outcome.PAID, alone.payment.deliver, alone.payment.deliver)
     assert report.evidence["cep_link"].startswith("https://www.banxico.org.mx/cep/")
