@@ -45,6 +45,8 @@ class ConnectingReader:
     def __init__(self, terms: ChainTerms) -> None:
         self._terms = terms
         self._quorum: Quorum | None = None
+        self._connecting = asyncio.Lock()
+        """Several sources may read one chain, and ask for the first time at once."""
 
     async def newest(self) -> tuple[int, datetime]:
         """As `ChainReader.newest`."""
@@ -60,9 +62,10 @@ class ConnectingReader:
             await self._quorum.close()
 
     async def _reader(self) -> ChainReader:
-        if self._quorum is None:
-            try:
-                self._quorum = await asyncio.to_thread(connect_all, self._terms)
-            except NodeFault as fault:
-                raise ConnectionError(str(fault)) from None
-        return ChainReader(self._quorum)
+        async with self._connecting:
+            if self._quorum is None:
+                try:
+                    self._quorum = await asyncio.to_thread(connect_all, self._terms)
+                except NodeFault as fault:
+                    raise ConnectionError(str(fault)) from None
+            return ChainReader(self._quorum)

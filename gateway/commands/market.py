@@ -169,6 +169,7 @@ def _lines(found: Rates) -> Iterator[str]:
         told = "no rate" if mid is None else f"{decimal_of(mid.price, digits=6)} of {mid.as_of:%Y-%m-%d %H:%M:%S} UTC"
         by = "" if mid is None else f"  {', '.join(mid.sources) or 'par'}  confidence {decimal_of(mid.confidence, digits=2)}"
         yield f"{pair.symbol} in {pair.currency}  {told}{by}  {_state(pair.stopped) or 'open'}"
+        yield from (f"    left out: {sentence}" for sentence in (() if mid is None else mid.out))
         for way in pair.corridors:
             applied = "" if way.applied is None else f"{decimal_of(way.applied, digits=6)} for {way.holds}"
             yield f"    {way.country} {way.method}  {applied or _state(way.stopped)}"

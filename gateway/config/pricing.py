@@ -20,7 +20,7 @@ class Breakers(Group):
     )
     jump_per_s: Seconds = Field(3600, description="seconds from 1 to 604800, as in 3600")
     jump_rounds: Annotated[Whole, Field(ge=1, le=100)] = Field(
-        3, description="how many rounds of newer prices confirm a jump, from 1 to 100"
+        3, description="how many rounds of newer prices that no source contradicts confirm a jump, from 1 to 100"
     )
     depeg_bps: Annotated[Bps, Field(ge=1)] = Field(
         100, description="how many hundredths of a percent a coin may be from its peg, from 1 to 9999, as in 100"
@@ -61,6 +61,7 @@ class Pricing(Group):
     min_sources: Annotated[Whole, Field(ge=1)] = Field(
         2, validate_default=True, description="how many fresh sources a price needs, at least 1"
     )
+    """Sources with a bound don't count, and all that tell a coin's price in local money count as one for each coin."""
     exposure_cap: Money | None = Field(None, description='US dollars in quotes, as in "20000"')
     """How many US dollars open quotes and unpaid orders may promise to one partner, or to all on the form, in one corridor.
 
@@ -72,11 +73,14 @@ class Pricing(Group):
     @field_validator("min_sources")
     @classmethod
     def _enough(cls, wanted: int, info: ValidationInfo) -> int:
-        listed = len(needed(info, "sources"))
-        if wanted > listed:
+        sources = needed(info, "sources")
+        voting = sum(source.bounds_bps is None for source in sources)
+        if wanted > voting:
+            only = "" if voting == len(sources) else " that vote (those of kind ecb or with bound_bps only bound the others)"
+            fewer = f" or give at most {voting}" if voting else ""
             raise ValueError(
-                f"a price needs {wanted} sources and {listed} {plural(listed, 'is', 'are')} listed; "
-                f"add [[pricing.sources]] or give at most {listed}"
+                f"a price needs {wanted} sources and {voting} {plural(voting, 'is', 'are')} listed{only}; "
+                f"add [[pricing.sources]]{fewer}"
             )
         return wanted
 

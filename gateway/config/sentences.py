@@ -16,6 +16,7 @@ from gateway.config.settings import GROUPS
 
 OWN = "give each its own"
 ONE_TARIFF = "one tariff says what the same payments cost"
+ONE_VOICE = "nobody has two voices: list it once"
 MERGE = "one corridor per country, currency and method"
 
 
@@ -86,6 +87,8 @@ def _identities(tree: Mapping[str, object]) -> Iterator[tuple[Place, object, obj
     for index, source in _tables(pricing if isinstance(pricing, dict) else {}, "sources"):
         for key in _given(source, "name"):
             yield ("pricing", "sources", index, key), source[key], "source", OWN
+        for key in _given(source, "path", "adapter"):
+            yield ("pricing", "sources", index, key), source[key], (key, shown(source.get("kind"))), ONE_VOICE
 
 
 def _tariffs(tree: Mapping[str, object]) -> Iterator[tuple[Place, object, object, str]]:

@@ -8,8 +8,15 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr
 
-from gateway.config.fields import Address, BaseUrl, Currency, Seconds, Slug, Symbol, Text
+from gateway.config.fields import Address, BaseUrl, Bps, Currency, Seconds, Slug, Symbol, Text
 from gateway.config.group import Group
+
+BOUNDS_BPS = {"ecb": 500}
+"""Kinds that never vote, and how far from them rates may be unless `bound_bps` says otherwise.
+
+The ECB's reference rates are published once a working day and not meant for transactions: to a rate of now they may be off
+by whatever happened since.
+"""
 
 
 class PriceFeed(Group):
@@ -29,6 +36,11 @@ class Source(Group):
     max_age_s: Seconds | None = Field(
         None, description="after how many seconds a rate of this source is too old, from 1 to 604800, as in 7200"
     )
+    bound_bps: Annotated[Bps, Field(ge=1)] | None = Field(
+        None,
+        description="by how many hundredths of a percent a rate that others agree on may be off this source's, which then "
+        "doesn't vote, from 1 to 9999, as in 500",
+    )
     base_url: BaseUrl | None = Field(
         None, repr=False, description='an http or https address, as in "https://openexchangerates.org"'
     )
@@ -46,3 +58,8 @@ class Source(Group):
     size: Annotated[Decimal, Field(gt=0)] | None = Field(
         None, description='for how many whole coins or dollars it is asked, a decimal in quotes, as in "200"'
     )
+
+    @property
+    def bounds_bps(self) -> int | None:
+        """By how many basis points what others agree on may be off its prices; None: it votes with the others."""
+        return BOUNDS_BPS.get(self.kind) if self.bound_bps is None else self.bound_bps

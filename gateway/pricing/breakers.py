@@ -1,7 +1,8 @@
 """What stops quotes at a price, as plain functions of prices and times. Nothing here reads or writes.
 
-Four breakers look at every price: stale (too few fresh sources) and spread (sources too far apart), which the consensus
-itself refuses; jump (too far from what was published last); and depeg (a coin outside its band).
+Four breakers look at every price: stale (too few fresh sources) and spread (sources too far apart, or all of them from one
+that bounds them), which the consensus itself refuses; jump (too far from what was published last); and depeg (a coin outside
+its band).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ class Breaker(StrEnum):
     STALE = auto()
     """Too few sources have a fresh price."""
     SPREAD = auto()
-    """The sources are too far apart."""
+    """The sources are too far apart, or what they agree on is too far from a source that bounds it."""
     JUMP = auto()
     """The price is too far from what was published last."""
     DEPEG = auto()
@@ -34,10 +35,13 @@ class BreakerRules:
     """When prices trip a breaker, beside `PricingRules`' age, number and spread."""
 
     jump_bps: int = 1000
-    """How far a price may move within `jump_per`; where the last one is older, in proportion more."""
+    """How far a price may move within `jump_per`; where the last one is older, more by the square root of the time."""
     jump_per: timedelta = timedelta(hours=1)
     jump_rounds: int = 3
-    """How many rounds of newer prices confirm a jump, so that it is believed without a person."""
+    """How many rounds of newer prices confirm a jump that no fresh source contradicts, so that no person has to.
+
+    Newer are prices of as many sources as a rate needs: one that repeats itself with a new time confirms nothing.
+    """
     depeg_bps: int = 100
     """How far a coin's price may be from its peg, up or down."""
     depeg_recovery: timedelta = timedelta(hours=1)
@@ -66,7 +70,7 @@ class Published:
     moves: Fraction
     """The realised variance (`gateway.pricing.volatility.variance`)."""
     newest: datetime
-    """Of the observations that it, or the pending price, was made of."""
+    """As `consensus.Mid.newest`, of it or of the pending price."""
     pending: Fraction | None = None
     """A price that jumped."""
     rounds: int = 0
@@ -76,11 +80,13 @@ class Published:
 def jumped(price: Fraction, last: Published, *, rules: BreakerRules, now: datetime) -> bool:
     """Whether `price` is too far from anything published within `jump_per` before the last one.
 
-    The farther the last one lies back beyond `jump_per`, the more is allowed.
+    The farther the last one lies back beyond `jump_per`, the more is allowed: twice as much in four periods, as prices
+    wander. In proportion to the time nearly any price would do after a night without one.
     """
     microsecond = timedelta(microseconds=1)
     periods = max(Fraction((now - last.at) // microsecond, rules.jump_per // microsecond), Fraction(1))
-    return max(price / last.low, last.high / price) - 1 > rules.jump_bps * periods / BPS
+    moved = max(price / last.low, last.high / price) - 1
+    return (moved * BPS) ** 2 > rules.jump_bps**2 * periods
 
 
 def depegged(price: Fraction, *, rules: BreakerRules) -> bool:

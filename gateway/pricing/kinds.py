@@ -24,12 +24,17 @@ from gateway.pricing.sources.aged import Aged
 from gateway.pricing.sources.books import BookSource
 from gateway.pricing.sources.chainlink import ChainlinkFeeds, ChainlinkSettings, Feed, Reader
 from gateway.pricing.sources.ecb import ECB, MAX_AGE, Ecb, EcbSettings
+from gateway.pricing.sources.paced import Paced
 from gateway.pricing.sources.rails import RailRates
 from gateway.pricing.sources.signed_file import SignedFile, SignedFileSettings
 
 SIZE = Decimal(200)
 """Whole dollars or coins for which a rail or an exchange is asked, unless the operator says otherwise."""
 GRACE = timedelta(hours=1)
+SELDOM = timedelta(minutes=15)
+"""How often to ask who counts our questions: a free account at Open Exchange Rates has a thousand a month."""
+OFTEN_ENOUGH = 4
+"""How often within its measure of age every source is asked at least."""
 _COMMON = ("name", "kind", "max_age")
 
 
@@ -73,6 +78,8 @@ class _Kind(NamedTuple):
     may: tuple[str, ...]
     make: Callable[[SourceSettings, Around], RateSource]
     max_age: timedelta | None = None
+    every: timedelta | None = None
+    """How often it is asked at most; None: in each round, so that a coin that falls is seen within a minute."""
 
 
 def make_source(
@@ -96,7 +103,9 @@ def make_source(
     own = settings.max_age or kind.max_age
     around = Around(currencies=currencies, max_age=own or max_age, rails=rails or {}, readers=readers or {})
     source = kind.make(settings, around)
-    return source if own is None else Aged(source, own)
+    if own is not None:
+        source = Aged(source, own)
+    return source if kind.every is None else Paced(source, min(kind.every, around.max_age / OFTEN_ENOUGH))
 
 
 def _open_exchange_rates(settings: SourceSettings, around: Around) -> RateSource:
@@ -196,9 +205,10 @@ _KINDS = {
         needs={"app_id": "is missing; give the App ID of your account at Open Exchange Rates"},
         may=("base_url",),
         make=_open_exchange_rates,
+        every=SELDOM,
     ),
     "file": _Kind(needs=_PATH, may=(), make=_file),
-    "ecb": _Kind(needs={}, may=("base_url",), make=_ecb, max_age=MAX_AGE),
+    "ecb": _Kind(needs={}, may=("base_url",), make=_ecb, max_age=MAX_AGE, every=timedelta(hours=1)),
     "signed_file": _Kind(
         needs={**_PATH, "public_key": "is missing; give the signer's Ed25519 key, its 32 bytes in base64"},
         may=("signature",),
@@ -221,5 +231,6 @@ _KINDS = {
         needs={"adapter": "is missing; give the name of an adapter in [adapters] that tells rates"},
         may=("size",),
         make=_rail,
+        every=SELDOM,
     ),
 }

@@ -4,7 +4,8 @@
 processes share, so every process refuses from its next quote on, whether or not a loop has come by.
 
 A coin is worth its own price in its peg, at most par, times its peg's middle rate. Where no source prices the coin, par is
-assumed if the operator says so (`BreakerRules.par_assumed`); GET /v1/rates tells which it is.
+assumed if the operator says so (`BreakerRules.par_assumed`); GET /v1/rates tells which it is. A coin's prices in local money
+vote on its peg's middle rate (`gateway.pricing.local`).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from gateway.pricing import consensus
 from gateway.pricing.breakers import BPS, Breaker, Published, depegged, jumped
 from gateway.pricing.consensus import Mid, NoRate
 from gateway.pricing.halts import CoinDepegged, CoinUnpriced, RateJumped, Stop, by_subject, corridor_subject, refuse_halted
+from gateway.pricing.local import to_peg
 from gateway.pricing.observations import Observation
 from gateway.pricing.offer import Offer, PricingRules, Terms, Token
 from gateway.pricing.volatility import ttl
@@ -70,6 +72,8 @@ class Market:
     pairs: dict[tuple[str, str], Pair] = field(default_factory=dict, repr=False)
     stops: tuple[Stop, ...] = ()
     """Those that are open, the oldest first."""
+    _coins: dict[tuple[str, str, datetime], Mid | NoRate | None] = field(default_factory=dict, repr=False, compare=False)
+    _agreed: dict[tuple[str, str, datetime], Mid | NoRate] = field(default_factory=dict, repr=False, compare=False)
     _found: dict[tuple[str, str, datetime], Mid | NoRate] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -124,38 +128,94 @@ class Market:
     def coin_price(self, symbol: str, peg: str, now: datetime) -> Mid | None:
         """What sources say of one coin in its peg, whatever it is; None: none does, and par is assumed.
 
-        Raises `CoinUnpriced`.
+        Of two that differ the lower one counts: taken at par, a coin that has fallen is our loss. Raises `CoinUnpriced`.
         """
-        seen = [one for one in self.pair(symbol, peg).seen if now - one.as_of <= KNOWN_FOR]
+        key = (symbol, peg, now)
+        if key not in self._coins:
+            self._coins[key] = self._coin(symbol, peg, now)
+        found = self._coins[key]
+        return None if found is None else _known(found)
+
+    def _coin(self, symbol: str, peg: str, now: datetime) -> Mid | NoRate | None:
+        rules = self.rules
+        seen = [one for one in self.pair(symbol, peg).seen if now - one.as_of <= KNOWN_FOR and rules.votes(one.source)]
         if not seen:
-            if self.rules.breakers.par_assumed:
+            if rules.breakers.par_assumed:
                 return None
-            raise CoinUnpriced(symbol=symbol, detail=f"{symbol}/{peg}: no source prices it, and par is not assumed")
+            return CoinUnpriced(symbol=symbol, detail=f"{symbol}/{peg}: no source prices it, and par is not assumed")
         # Venues differ widely when a coin falls: that they do is no reason not to see that it falls.
-        rules = replace(self.rules, min_sources=self.rules.breakers.coin_sources, max_spread_bps=BPS - 1)
+        rules = replace(rules, min_sources=rules.breakers.coin_sources, max_spread_bps=BPS - 1)
         try:
-            return consensus.mid(seen, base=symbol, quote=peg, rules=rules, now=now)
+            return consensus.mid(self.pair(symbol, peg).seen, base=symbol, quote=peg, rules=rules, now=now, wary=True)
         except NoRate as refusal:
-            raise CoinUnpriced(symbol=symbol, detail=refusal.detail) from None
+            return CoinUnpriced(symbol=symbol, detail=refusal.detail)
 
     def middle(self, base: str, quote: str, now: datetime) -> Mid:
         """The middle rate of a peg in a currency, as far as it may be used. Raises `consensus.NoRate` or a subclass."""
         found = self._found.get((base, quote, now))
         if found is None:
             found = self._found[base, quote, now] = self._middle(base, quote, now)
-        if isinstance(found, NoRate):
-            raise found.with_traceback(None)
-        return found
+        return _known(found)
+
+    def agreed(self, base: str, quote: str, now: datetime) -> Mid:
+        """What sources agree on for a peg in a currency, whether it has jumped or not. Raises `consensus.NoRate`."""
+        found = self._agreed.get((base, quote, now))
+        if found is None:
+            found = self._agreed[base, quote, now] = self._consensus(base, quote, now)
+        return _known(found)
 
     def _middle(self, base: str, quote: str, now: datetime) -> Mid | NoRate:
-        pair, rules = self.pair(base, quote), self.rules
         try:
-            mid = consensus.mid(pair.seen, base=base, quote=quote, rules=rules, now=now)
+            mid = self.agreed(base, quote, now)
         except NoRate as refusal:
             return refusal
-        if pair.last is not None and jumped(mid.price, pair.last, rules=rules.breakers, now=now):
-            return RateJumped(quote=quote, detail=leapt(base, quote, mid.price, pair.last))
+        last = self.pair(base, quote).last
+        if last is not None and jumped(mid.price, last, rules=self.rules.breakers, now=now):
+            return RateJumped(quote=quote, detail=leapt(base, quote, mid, last))
         return mid
+
+    def _consensus(self, base: str, quote: str, now: datetime) -> Mid | NoRate:
+        seen, silent = list(self.pair(base, quote).seen), []
+        for symbol, local in self._local(base, quote, now):
+            try:
+                seen += to_peg(local, peg=base, coin=self._to_cross_by(symbol, base, now))
+            except NoRate as refusal:
+                silent.append(f"{', '.join(one.source for one in local)} by {symbol}: {refusal.detail}")
+        try:
+            return consensus.mid(seen, base=base, quote=quote, rules=self.rules, now=now, silent=silent)
+        except NoRate as refusal:
+            return refusal
+
+    def _local(self, base: str, quote: str, now: datetime) -> list[tuple[str, list[Observation]]]:
+        """The fresh prices in `quote` of each coin whose peg is `base`."""
+        others = sorted(name for name, told_in in self.pairs if told_in == quote != base != name)
+        coins = coins_of(self.offer) if others else []
+        found = ((symbol, self._fresh(symbol, quote, now)) for symbol in others if (symbol, base) in coins)
+        return [(symbol, local) for symbol, local in found if local]
+
+    def _fresh(self, base: str, quote: str, now: datetime) -> list[Observation]:
+        return [one for one in self.pair(base, quote).seen if one.is_fresh(max_age=self.rules.max_age, now=now)]
+
+    def _to_cross_by(self, symbol: str, peg: str, now: datetime) -> Fraction:
+        """What one coin costs in its peg, if its local prices count (`gateway.pricing.local`). Raises `NoRate` if not."""
+        refuse_halted(by_subject(self.stops), symbol=symbol)
+        coin = self.coin_price(symbol, peg, now)
+        if coin is None:
+            return Fraction(1)
+        if depegged(coin.price, rules=self.rules.breakers):
+            raise CoinDepegged(symbol=symbol, detail=outside(symbol, peg, coin.price, self.rules))
+        return coin.price
+
+
+def coins_of(offer: Offer) -> list[tuple[str, str]]:
+    """Coins and their pegs, whatever the chain."""
+    return sorted({(token.asset.symbol, token.peg) for token in offer.tokens.values()})
+
+
+def _known(found: Mid | NoRate) -> Mid:
+    if isinstance(found, NoRate):
+        raise found.with_traceback(None)
+    return found
 
 
 def outside(symbol: str, peg: str, price: Fraction, rules: PricingRules) -> str:
@@ -164,12 +224,13 @@ def outside(symbol: str, peg: str, price: Fraction, rules: PricingRules) -> str:
     return f"{symbol} costs {decimal_of(price, digits=6)} {peg}, more than {band} bps from par"
 
 
-def leapt(base: str, quote: str, price: Fraction, last: Published) -> str:
+def leapt(base: str, quote: str, mid: Mid, last: Published) -> str:
     """What an operator is told of a jump."""
     before, at = decimal_of(last.price, digits=6), f"{last.at:%Y-%m-%d %H:%M:%S} UTC"
+    unless = f" unless a source contradicts ({'; '.join(mid.out)})" if mid.outvoted else ""
     return (
-        f"{base}/{quote} jumped from {before} ({at}) to {decimal_of(price, digits=6)}; rounds of newer prices will confirm "
-        f"it, or `lastmile rates accept {base} {quote}`"
+        f"{base}/{quote} jumped from {before} ({at}) to {decimal_of(mid.price, digits=6)}; rounds of newer prices will "
+        f"confirm it{unless}, or `lastmile rates accept {base} {quote}`"
     )
 
 
@@ -186,14 +247,15 @@ def _times(coin: Mid, middle: Mid) -> Mid:
 
 
 # One row for each pair and each stop. Equal documents are read once in a process: prices change seldom, quotes are many.
+# A pair that only coins' local prices tell was published without ever having been told itself: hence FULL JOIN.
 READ_MARKET = text("""
-SELECT 'pair' AS what, o.base AS name, o.quote AS quote, json_build_object(
-    'seen', json_agg(json_build_array(o.source, CAST(o.num AS text), CAST(o.den AS text), o.as_of, o.good_until)
-        ORDER BY o.source),
-    'last', (SELECT row_to_json(p) FROM (
-        SELECT price, at, low, high, since, CAST(moves AS text) AS moves, newest, pending, rounds
-        FROM market_pairs AS m WHERE m.base = o.base AND m.quote = o.quote) AS p)) \\:\\: text AS document
-FROM rate_observations AS o GROUP BY o.base, o.quote
+SELECT 'pair' AS what, base AS name, quote,
+    json_build_object('seen', coalesce(o.seen, '[]'), 'last', m.last) \\:\\: text AS document
+FROM (SELECT base, quote, json_agg(json_build_array(source, CAST(num AS text), CAST(den AS text), as_of, good_until)
+    ORDER BY source) AS seen FROM rate_observations GROUP BY base, quote) AS o
+FULL JOIN (SELECT base, quote, json_build_object('price', price, 'at', at, 'low', low, 'high', high, 'since', since,
+    'moves', CAST(moves AS text), 'newest', newest, 'pending', pending, 'rounds', rounds) AS last FROM market_pairs) AS m
+    USING (base, quote)
 UNION ALL
 SELECT 'stop', s.subject, '', json_build_object('id', s.id, 'breaker', s.breaker, 'reason', s.reason, 'since', s.since,
     'stopped_by', s.stopped_by, 'well_since', s.well_since) \\:\\: text
@@ -231,17 +293,17 @@ class _Last(msgspec.Struct):
     rounds: int
 
 
-class _Known(msgspec.Struct):
+class _Document(msgspec.Struct):
     seen: list[tuple[str, str, str, datetime, datetime | None]]
     last: _Last | None
 
 
-_KNOWN = msgspec.json.Decoder(_Known)
+_DOCUMENT = msgspec.json.Decoder(_Document)
 
 
 @lru_cache(maxsize=PAIRS_MOST)
 def _pair(base: str, quote: str, document: str) -> Pair:
-    known = _KNOWN.decode(document)
+    known = _DOCUMENT.decode(document)
     seen = tuple(
         Observation(
             source=source, base=base, quote=quote, price=Fraction(int(num), int(den)), as_of=as_of, good_until=good_until

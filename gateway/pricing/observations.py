@@ -34,6 +34,8 @@ class Observation:
     as_of: datetime
     good_until: datetime | None = None
     """Until when it may be used, by the source's own measure of age; None: by everybody's (`PricingRules.max_age`)."""
+    via: str | None = None
+    """The coin whose price in `quote` it was made of (`gateway.pricing.local`); None: the source told it as it stands."""
 
     def __post_init__(self) -> None:
         if not is_plausible(self.price):

@@ -120,6 +120,14 @@ class PricingRules:
     """How volatility shortens `quote_ttl`."""
     takes_depegged: bool = False
     """Whether a coin outside its band is priced, at what it is worth: only money that lies here already, with consent."""
+    listed: frozenset[str] | None = None
+    """The configured sources: what others told before they were taken out of the configuration doesn't count. None: all."""
+    bounds: Mapping[str, int] = field(default_factory=dict)
+    """Sources that don't vote but bound what the others agree on, and by how many basis points it may be off theirs."""
+
+    def votes(self, source: str) -> bool:
+        """Whether a source's prices make the rate."""
+        return source not in self.bounds and (self.listed is None or source in self.listed)
 
 
 class Delivery(NamedTuple):
@@ -134,8 +142,13 @@ class Delivery(NamedTuple):
 class Deliveries(Protocol):
     """What knows when payouts are there."""
 
-    def expect(self, terms: Terms, receive: Money, *, now: datetime) -> Delivery | None:
-        """When this one would be, sent now; None: no rail pays it. Asked once per quote."""
+    def expect(
+        self, terms: Terms, receive: Money, *, partner: str | None = None, drop_every_s: int | None = None, now: datetime
+    ) -> Delivery | None:
+        """When this one would be, sent now or at its next drop; None: no rail pays it. Asked once per quote.
+
+        `partner`: whose order it is.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

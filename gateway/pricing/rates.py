@@ -19,9 +19,8 @@ from gateway.pricing.halts import (
     corridor_subject,
     refuse_halted,
 )
-from gateway.pricing.market import Market
+from gateway.pricing.market import Market, coins_of
 from gateway.pricing.offer import Terms, Token
-from gateway.pricing.rounds import coins_of
 from gateway.pricing.rule import Cause
 
 _KINDS: tuple[tuple[type[NoRate], Breaker, Cause], ...] = (

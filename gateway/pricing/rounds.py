@@ -20,9 +20,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from gateway.db.session import rows, transaction, wake
 from gateway.operators.incidents import Alarm, open_incidents
 from gateway.pricing.breakers import Breaker, Published, depegged, doubt, jumped
-from gateway.pricing.consensus import Mid, NoRate, RateDisputed, mid
+from gateway.pricing.consensus import Mid, NoRate, RateDisputed
 from gateway.pricing.halts import Stop
-from gateway.pricing.market import Market, leapt, outside, read_market
+from gateway.pricing.market import Market, coins_of, leapt, outside, read_market
 from gateway.pricing.offer import Offer, PricingRules
 from gateway.pricing.volatility import variance
 
@@ -76,11 +76,6 @@ def pairs_of(offer: Offer) -> list[tuple[str, str]]:
     return sorted((peg, currency) for peg in pegs for currency in currencies if peg != currency)
 
 
-def coins_of(offer: Offer) -> list[tuple[str, str]]:
-    """Coins and their pegs, whatever the chain."""
-    return sorted({(token.asset.symbol, token.peg) for token in offer.tokens.values()})
-
-
 def find(market: Market, *, points: Mapping[tuple[str, str], Points], now: datetime) -> Found:
     """What a round finds. Pure. `points`: what was published within the windows of jump and volatility."""
     found = Found()
@@ -92,10 +87,10 @@ def find(market: Market, *, points: Mapping[tuple[str, str], Points], now: datet
 
 
 def _judge_pair(market: Market, key: tuple[str, str], points: Points, found: Found, *, now: datetime) -> None:
-    (base, quote), pair, rules = key, market.pair(*key), market.rules
-    last = pair.last
+    (base, quote), rules = key, market.rules
+    last = market.pair(*key).last
     try:
-        middle = mid(pair.seen, base=base, quote=quote, rules=rules, now=now)
+        middle = market.agreed(base, quote, now)
     except NoRate as refusal:
         found.unsure.add(key)
         # What never had a price isn't new: it is told by who asks for it.
@@ -103,21 +98,28 @@ def _judge_pair(market: Market, key: tuple[str, str], points: Points, found: Fou
             breaker = Breaker.SPREAD if isinstance(refusal, RateDisputed) else Breaker.STALE
             found.wrong.append(Wrong(breaker, f"{base}/{quote}", refusal.detail))
         return
-    newest = max(one.as_of for one in pair.seen)
     if last is not None and jumped(middle.price, last, rules=rules.breakers, now=now):
-        if newest > last.newest:
-            last = doubt(middle.price, last, newest=newest, rules=rules.breakers)
-            found.published[key] = last
-            found.history.append(_row(key, middle, published=last.rounds >= rules.breakers.jump_rounds, now=now))
-        if last.rounds < rules.breakers.jump_rounds:
-            found.wrong.append(Wrong(Breaker.JUMP, f"{base}/{quote}", leapt(base, quote, middle.price, last)))
+        news = middle.newest > last.newest
+        if news:
+            last = found.published[key] = doubt(middle.price, last, newest=middle.newest, rules=rules.breakers)
+        # Two that agree to lie outvote a third: while somebody contradicts, only a person may believe a jump.
+        believed = last.rounds >= rules.breakers.jump_rounds and not middle.outvoted
+        if news or believed:
+            found.history.append(_row(key, middle, published=believed, now=now))
+        if not believed:
+            found.wrong.append(Wrong(Breaker.JUMP, f"{base}/{quote}", leapt(base, quote, middle, last)))
             return
         last = replace(last, since=now)
-    elif last is not None and newest <= last.newest and middle.price == last.price:
+    elif last is not None and not _is_news(middle, last):
         return
     else:
         found.history.append(_row(key, middle, published=True, now=now))
-    found.published[key] = _publish(middle, last, points, newest=newest, rules=rules, now=now)
+    found.published[key] = _publish(middle, last, points, rules=rules, now=now)
+
+
+def _is_news(middle: Mid, last: Published | None) -> bool:
+    """Whether there is anything to keep."""
+    return last is None or middle.newest > last.newest or middle.price != last.price
 
 
 def _judge_coin(market: Market, key: tuple[str, str], points: Points, found: Found, *, now: datetime) -> None:
@@ -133,15 +135,12 @@ def _judge_coin(market: Market, key: tuple[str, str], points: Points, found: Fou
     if depegged(price.price, rules=market.rules.breakers):
         found.wrong.append(Wrong(Breaker.DEPEG, symbol, outside(symbol, peg, price.price, market.rules)))
     found.inside[symbol] = not depegged(price.price, rules=market.rules.breakers)
-    newest = max(one.as_of for one in pair.seen)
-    if pair.last is None or newest > pair.last.newest or price.price != pair.last.price:
+    if _is_news(price, pair.last):
         found.history.append(_row(key, price, published=True, now=now))
-        found.published[key] = _publish(price, pair.last, points, newest=newest, rules=market.rules, now=now)
+        found.published[key] = _publish(price, pair.last, points, rules=market.rules, now=now)
 
 
-def _publish(
-    middle: Mid, last: Published | None, points: Points, *, newest: datetime, rules: PricingRules, now: datetime
-) -> Published:
+def _publish(middle: Mid, last: Published | None, points: Points, *, rules: PricingRules, now: datetime) -> Published:
     """The new price, with what was published within the windows before it."""
     since = now if last is None else last.since
     near = [price for at, price in points if at >= max(now - rules.breakers.jump_per, since)]
@@ -152,7 +151,7 @@ def _publish(
         high=max([*near, middle.price]),
         since=since,
         moves=variance([*points, (now, middle.price)]),
-        newest=newest,
+        newest=middle.newest,
     )
 
 
@@ -202,11 +201,15 @@ _PRUNE = text("DELETE FROM market_history WHERE at < :before")
 
 async def _points(connection: AsyncConnection, market: Market, *, now: datetime) -> dict[tuple[str, str], list[Any]]:
     """What was published within the windows, of pairs that have newer prices than were published."""
-    concerned = [
-        key
-        for key in (*pairs_of(market.offer), *coins_of(market.offer))
-        if (pair := market.pair(*key)).last is not None and max(one.as_of for one in pair.seen) > pair.last.newest
-    ]
+    told = dict.fromkeys(pairs_of(market.offer), market.agreed) | dict.fromkeys(coins_of(market.offer), market.coin_price)
+    concerned = []
+    for key, tell in told.items():
+        try:
+            middle, last = tell(*key, now), market.pair(*key).last
+        except NoRate:
+            continue
+        if last is not None and middle is not None and _is_news(middle, last):
+            concerned.append(key)
     found: dict[tuple[str, str], list[Any]] = {key: [] for key in concerned}
     if concerned:
         after = now - max(market.rules.ttl.window, market.rules.breakers.jump_per)

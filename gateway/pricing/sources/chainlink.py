@@ -60,6 +60,8 @@ class ChainlinkSettings:
     """Address of the rollup's sequencer uptime feed; None: the chain has none."""
     grace: timedelta = timedelta(hours=1)
     """For how long nothing is believed after the sequencer came back."""
+    timeout: timedelta = timedelta(seconds=20)
+    """For all answers together: nodes that keep silent must not hold up the other sources."""
     currencies: tuple[str, ...] = ()
     """What is paid out. Feeds say what one of a currency costs in dollars: such a price is told the other way round, too."""
 
@@ -86,6 +88,14 @@ class ChainlinkFeeds:
 
     async def fetch(self, now: datetime) -> Sequence[Observation]:
         """The prices of all feeds that can be used, read at one block. Raises `SourceFault` if none can."""
+        seconds = self._settings.timeout.total_seconds()
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._fetch(now)
+        except TimeoutError:
+            raise SourceFault(self.name, f"the chain's nodes gave no answer within {seconds:g} seconds") from None
+
+    async def _fetch(self, now: datetime) -> Sequence[Observation]:
         try:
             block, mined = await self._reader.newest()
             _check_block(mined, now)

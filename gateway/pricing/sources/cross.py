@@ -18,13 +18,18 @@ def crossed(base: Fraction, quote: Fraction) -> Fraction:
     return quote / base
 
 
-def cut(source: str, pair: str, price: Fraction) -> Fraction:
+def fitted(price: Fraction) -> Fraction | None:
     """The price with 24 digits after the point, the rest cut off, so that rates made of it fit NUMERIC(78,0).
 
-    What is lost is below a thousandth of a basis point of the least plausible price. Raises `SourceFault` if the price isn't
-    plausible.
+    What is lost is below a thousandth of a basis point of the least plausible price. None: it isn't plausible.
     """
     fitting = Fraction(price.numerator * PRICE_PARTS // price.denominator, PRICE_PARTS)
-    if not is_plausible(fitting):
+    return fitting if is_plausible(fitting) else None
+
+
+def cut(source: str, pair: str, price: Fraction) -> Fraction:
+    """The same of a source's price of `pair`. Raises `SourceFault` if it isn't plausible."""
+    fitting = fitted(price)
+    if fitting is None:
         raise SourceFault(source, f"its price of {pair} is not plausible, with {PRICE_DIGITS} digits after the point")
     return fitting

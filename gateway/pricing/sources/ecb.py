@@ -2,7 +2,8 @@
 
 One euro costs so many units of each currency: everything else is crossed. They are concerted at 14:10 in Frankfurt on
 TARGET working days and published around 16:00 (ecb.europa.eu, "Euro foreign exchange reference rates"), so that after Easter
-they are five days old. The ECB discourages their use for transactions: they are a bound for other sources, not a price.
+they are five days old. The ECB discourages their use for transactions: they bound what other sources agree on and don't vote
+(`gateway.config.sources.BOUNDS_BPS`, `PricingRules.bounds`). Where they can't be had any more they bound nothing.
 """
 
 from __future__ import annotations

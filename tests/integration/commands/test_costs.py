@@ -37,7 +37,7 @@ cash_out = [{ up_to = "50000", fixed = "200" }, { percent = "10" }]
 
 
 class Tells:
-    name = "one"
+    name = "oxr"
 
     def __init__(self, **prices: str) -> None:
         """By pair, as in USD_KES."""
@@ -45,7 +45,7 @@ class Tells:
 
     async def fetch(self, now: Any) -> list[Observation]:
         pairs = ((*pair.split("_"), Fraction(price)) for pair, price in self.prices.items())
-        return [Observation(source="one", base=base, quote=quote, price=price, as_of=now) for base, quote, price in pairs]
+        return [Observation(source="oxr", base=base, quote=quote, price=price, as_of=now) for base, quote, price in pairs]
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Any
@@ -65,13 +65,13 @@ OFFER = Offer(
 )
 
 
+@dataclass
 class Tells:
-    """A source whose prices a test sets, by quote or as (base, quote)."""
+    """A source whose prices a test sets, by base and quote."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.prices: dict[tuple[str, str], str] = {}
-        self.at = NOW
+    name: str
+    prices: dict[tuple[str, str], str] = field(default_factory=dict)
+    at: datetime = NOW
 
     async def fetch(self, _now: datetime) -> list[Observation]:
         return [
@@ -266,6 +266,80 @@ async def test_while_there_is_no_rate_a_jump_is_not_over(exchange):
     await exchange.pass_time(one="140")
     await exchange.pass_time(one="129", two="140")
     assert await exchange.stops() == [("jump", "USD/KES"), ("spread", "USD/KES")]
+
+
+async def test_one_source_that_repeats_itself_confirms_no_jump(exchange):
+    exchange.now += MINUTE
+    await exchange.tell(one="140")
+    for _ in range(5):
+        await exchange.round()
+        exchange.now += MINUTE
+        again = Tells("one", {("USD", "KES"): "140", ("USD", "UGX"): "3650"}, exchange.now)
+        await refresh_rates(exchange.engine, sources=[again], now=exchange.now)
+    assert await exchange.stops() == [("jump", "USD/KES")]
+    for _ in range(2):
+        await exchange.pass_time(one="140")
+    assert await exchange.stops() == []
+
+
+async def test_a_jump_that_a_fresh_source_contradicts_waits_for_a_person(exchange):
+    """Two that agree to lie outvote the third, and may repeat it as often as they like."""
+    for _ in range(4):
+        honest = Tells("three", {("USD", "KES"): "129.2"}, exchange.now + MINUTE)
+        await refresh_rates(exchange.engine, sources=[honest], now=exchange.now + MINUTE)
+        await exchange.pass_time(one="150")
+        refused = await exchange.refusal()
+        assert refused.code == "rate_jumped"
+    assert "unless a source contradicts (three says 129.200000 KES for one USD" in refused.detail
+    exchange.now += MINUTE
+    honest = Tells("three", {("USD", "KES"): "149.9"}, exchange.now)  # so it was no lie: now all say so
+    await refresh_rates(exchange.engine, sources=[honest], now=exchange.now)
+    await exchange.round()
+    assert [await exchange.mid(), await exchange.stops()] == [150, []]
+    published = "SELECT price FROM market_history WHERE quote = 'KES' AND published ORDER BY at"
+    assert [row.price for row in await exchange.all(published)] == ["646/5", "150"]
+
+
+async def test_what_a_source_fell_silent_on_does_not_make_a_round_forget_the_last_hour(exchange):
+    exchange.offer = replace(OFFER, rules=replace(RULES, min_sources=1))
+    await exchange.pass_time(one="129.2", two="129.3")
+    low = "SELECT low, high FROM market_pairs WHERE quote = 'KES'"
+    before = await exchange.all(low)
+    exchange.offer = replace(OFFER, rules=replace(RULES, min_sources=1, listed=frozenset({"two"})))
+    await exchange.round()
+    [after] = await exchange.all(low)
+    assert (before[0].low, Fraction(after.low), Fraction(after.high)) == ("646/5", Fraction("129.2"), Fraction("129.3"))
+
+
+async def test_a_coins_local_price_makes_the_rate_where_no_other_does_and_a_depeg_takes_it_out(exchange):
+    bitso = Tells("bitso", {("USDC", "KES"): "128.6"}, exchange.now)
+    luno = Tells("luno", {("USDT", "KES"): "129.2"}, exchange.now)
+    exchange.offer = replace(OFFER, rules=replace(RULES, listed=frozenset({"bitso", "luno", "one"})))
+    await exchange.all("DELETE FROM rate_observations WHERE quote = 'KES' RETURNING 1")
+    await exchange.all("DELETE FROM market_pairs RETURNING 1")
+    await refresh_rates(exchange.engine, sources=[bitso, luno], now=exchange.now)
+    assert await exchange.mid() == (Fraction("128.6") + Fraction("129.2")) / 2
+    assert await exchange.round() == 0
+    assert (await exchange.all("SELECT price FROM market_pairs WHERE quote = 'KES'"))[0].price == "1289/10"
+    exchange.now += MINUTE
+    await exchange.tell(USDC="0.98")
+    assert (await exchange.refusal(OTHER)).code == "rate_unavailable"
+    await exchange.round()
+    assert await exchange.stops() == [("depeg", "USDC"), ("stale", "USD/KES")]
+
+
+async def test_agreement_beyond_a_bound_stops_its_pair_with_a_reason_and_an_alarm(exchange):
+    exchange.offer = replace(OFFER, rules=replace(RULES, bounds={"ecb": 500}))
+    ecb = Tells("ecb", {("USD", "KES"): "120"}, exchange.now)
+    await refresh_rates(exchange.engine, sources=[ecb], now=exchange.now)
+    refused = await exchange.refusal()
+    assert (refused.code, "one, two agree on 129.200000, more than 500 bps from what ecb" in refused.detail) == (
+        "rate_disputed",
+        True,
+    )
+    await exchange.round()
+    assert [await exchange.stops(), await exchange.incidents()] == [[("spread", "USD/KES")], ["market_spread"]]
+    assert await exchange.mid(where=UGANDA) == 3650
 
 
 async def test_a_person_may_believe_a_jump(exchange):

@@ -208,6 +208,12 @@ pricing.sources = [{name = "desk", kind = "file"}]
     pricing.min_sources: a price needs 2 sources and 1 is listed; add [[pricing.sources]] or give at most 1
 pricing.min_sources = 3
     pricing.min_sources: a price needs 3 sources and 2 are listed; add [[pricing.sources]] or give at most 2
+pricing.sources.0 = {name = "ecb", kind = "ecb"}
+    pricing.min_sources: a price needs 2 sources and 0 are listed that vote (those of kind ecb or with bound_bps only bound the others); add [[pricing.sources]]
+pricing.sources.1 = {name = "desk", kind = "file", bound_bps = 500}
+    pricing.min_sources: a price needs 2 sources and 1 is listed that vote (those of kind ecb or with bound_bps only bound the others); add [[pricing.sources]] or give at most 1
+pricing.sources.1.bound_bps = 0
+    pricing.sources[1].bound_bps: 0 is wrong; give by how many hundredths of a percent a rate that others agree on may be off this source's, which then doesn't vote, from 1 to 9999, as in 500
 pricing.quote_ttl_s = 0
     pricing.quote_ttl_s: 0 is wrong; give for how many seconds a quote holds, from 1 to 604800, as in 900
 pricing.breakers = {jump_bps = 0}
@@ -263,6 +269,11 @@ def test_strange_keys_and_numbers_stay_on_one_short_line(tree, complaints):
             "pricing.sources.0",
             {},
             'pricing.sources[1].name: "oxr" stands at pricing.sources[0].name too; give each its own',
+        ),
+        (
+            "pricing.sources.1",
+            {"name": "also"},
+            'pricing.sources[2].path: "rates.json" stands at pricing.sources[1].path too; nobody has two voices: list it once',
         ),
     ],
 )

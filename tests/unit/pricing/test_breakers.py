@@ -36,8 +36,9 @@ LAST = Published(
         ("96.2", timedelta(0), False),  # five percent below the highest, as that sees it
         ("96.1", timedelta(0), True),
         ("107.8", HOUR, True),  # within the period nothing more is allowed
-        ("107.8", 2 * HOUR, False),  # in two periods twice as much
-        ("107.81", 2 * HOUR, True),
+        ("107.8", 4 * HOUR, False),  # in four periods twice as much
+        ("107.81", 4 * HOUR, True),
+        ("122.6", 25 * HOUR, True),  # after a night and a day no price will do that is a quarter off
     ],
 )
 def test_a_jump_is_measured_against_all_that_was_published_within_the_period(price, after, is_jump):

@@ -150,6 +150,55 @@ def test_a_price_with_an_age_of_its_own_counts_as_long_as_its_source_says():
         middle(slow, quick)
 
 
+BOUNDED = replace(rules(), bounds={"ecb": 500})
+
+
+@pytest.mark.parametrize("price", ["95", "105"])
+def test_a_source_that_bounds_does_not_vote(price):
+    result = middle(seen("a", price), seen("b", price), seen("ecb", "100"), rules=BOUNDED)
+    assert (result.price, result.sources, result.out) == (Fraction(price), ("a", "b"), ())
+
+
+@pytest.mark.parametrize("price", ["94.99", "105.01"])
+def test_beyond_a_bound_there_is_no_rate_however_many_agree(price):
+    agreeing = [seen(name, price) for name in "abcdef"]
+    with pytest.raises(RateDisputed) as refused:
+        middle(*agreeing, seen("ecb", "100", age=timedelta(hours=1)), rules=BOUNDED)
+    assert refused.value.detail == (
+        f"USD/KES: a, b, c, d, e, f agree on {price}0000, more than 500 bps from what ecb bounds it by: "
+        "100.000000 of 2026-11-22 11:00:00 UTC"
+    )
+
+
+def test_a_bound_is_no_source_that_a_price_needs():
+    with pytest.raises(RateUnavailable) as refused:
+        middle(seen("a", "100"), seen("ecb", "100"), rules=BOUNDED)
+    assert refused.value.detail == "USD/KES: 1 fresh sources, 2 needed; known: a of 2026-11-22 12:00:00 UTC"
+
+
+def test_a_bound_that_is_too_old_bounds_nothing_and_one_with_an_age_of_its_own_does():
+    agreeing = seen("a", "120"), seen("b", "120")
+    old = seen("ecb", "100", age=timedelta(days=6))
+    assert middle(*agreeing, old, rules=BOUNDED).price == 120
+    with pytest.raises(RateDisputed):
+        middle(*agreeing, replace(old, good_until=NOW), rules=BOUNDED)
+
+
+def test_a_source_that_was_taken_out_of_the_configuration_counts_no_more():
+    listed = replace(rules(), listed=frozenset("ab"))
+    assert middle(seen("a", "100"), seen("b", "100"), seen("gone", "100.5"), rules=listed).sources == ("a", "b")
+    with pytest.raises(RateUnavailable):
+        middle(seen("a", "100"), seen("gone", "100"), rules=listed)
+
+
+def test_news_are_what_as_many_voices_as_a_rate_needs_have_told_since():
+    hour, minute = timedelta(hours=1), timedelta(minutes=1)
+    prices = [seen("a", "100", age=hour), seen("b", "100", age=minute), seen("c", "100")]
+    assert middle(*prices).newest == NOW - minute
+    assert middle(*prices, rules=rules(min_sources=3)).newest == NOW - hour
+    assert middle(*prices, seen("far", "200")).newest == NOW - minute
+
+
 def test_a_coin_that_is_pegged_to_the_currency_itself_is_worth_one():
     result = mid([], base="USD", quote="USD", rules=RULES, now=NOW)
     assert (result.price, result.as_of, result.sources) == (1, NOW, ())

@@ -15,6 +15,7 @@ from gateway.pricing.observations import PRICE_PARTS
 from gateway.pricing.sources import SourceFault
 from gateway.pricing.sources.aged import Aged
 from gateway.pricing.sources.ecb import EcbSettings, read_daily
+from gateway.pricing.sources.paced import Paced
 from gateway.pricing.sources.signed_file import SignedFile, SignedFileSettings
 
 NOW = datetime(2026, 3, 3, 12, tzinfo=UTC)
@@ -148,8 +149,9 @@ async def test_a_source_may_have_its_own_measure_of_age(tmp_path):
 
 def test_the_ecb_has_six_days_unless_the_operator_says_otherwise():
     made = make_source(SourceSettings(name="ecb", kind="ecb"), currencies=("ZAR",), max_age=HOUR)
-    assert isinstance(made, Aged)
-    assert made.max_age == timedelta(days=6)
+    assert isinstance(made, Paced)
+    assert isinstance(made.source, Aged)
+    assert made.source.max_age == timedelta(days=6)
 
 
 @pytest.mark.parametrize("kind", ["order_book", "rail"])

@@ -19,6 +19,7 @@ from gateway.pricing.sources import (
     read_latest,
     read_rate_file,
 )
+from gateway.pricing.sources.paced import Paced
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -184,7 +185,8 @@ def test_a_file_in_another_time_zone_is_the_same_moment():
 def test_sources_are_made_by_kind():
     oxr = make_source(SourceSettings(name="a", kind="open_exchange_rates", app_id=APP_ID), currencies=("KES",), max_age=HOUR)
     desk = make_source(SourceSettings(name="b", kind="file", path=Path("rates.json")), currencies=("KES",), max_age=HOUR)
-    assert isinstance(oxr, OpenExchangeRates)
+    assert isinstance(oxr, Paced)
+    assert isinstance(oxr.source, OpenExchangeRates)
     assert isinstance(desk, RateFile)
     assert (oxr.name, desk.name) == ("a", "b")
 
