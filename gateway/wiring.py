@@ -156,6 +156,8 @@ def make_offer(settings: Settings, rails: Rails) -> Offer:
         exposure_cap=settings.pricing.exposure_cap,
         breakers=_breakers(settings.pricing.breakers),
         ttl=_ttl(settings.pricing.ttl),
+        listed=frozenset(source.name for source in settings.pricing.sources),
+        bounds={one.name: one.bounds_bps for one in settings.pricing.sources if one.bounds_bps is not None},
     )
     return Offer(tokens=tokens, corridors=corridors, rules=rules)
 

@@ -103,24 +103,24 @@ def route_router(services: ApiServices) -> APIRouter:
                 raise OrderNotFound
             decisions = await explain(connection, order_id=order_id, rails=rails, shelf=Shelf())
             waiting = await foresee(connection, order_id=order_id, rails=rails, scene=scene, now=now)
-        return route_document(order_id, decisions, waiting, asset=view.receive.asset)
+        return route_document(order_id, decisions, waiting)
 
     return router
 
 
 def route_document(
-    order_id: str, decisions: list[Explained], waiting: Explained | None, *, asset: Asset, told_all: bool = False
+    order_id: str, decisions: list[Explained], waiting: Explained | None, *, told_all: bool = False
 ) -> RouteOut:
     """The document. `told_all`: with what only operators are told, such as who stopped a rail and why."""
     return RouteOut(
         order_id=order_id,
-        decisions=[_decision(one, asset=asset, told_all=told_all) for one in decisions],
-        now=None if waiting is None else _decision(waiting, asset=asset, told_all=told_all),
+        decisions=[_decision(one, told_all=told_all) for one in decisions],
+        now=None if waiting is None else _decision(waiting, told_all=told_all),
     )
 
 
-def _decision(one: Explained, *, asset: Asset, told_all: bool) -> RouteDecisionOut:
-    ranking, methods = one.ranking, {way.rank: way.method for way in one.ways}
+def _decision(one: Explained, *, told_all: bool) -> RouteDecisionOut:
+    ranking, asset, methods = one.ranking, one.deliver.asset, {way.rank: way.method for way in one.ways}
     choice = ranking.choice
     chosen = choice if isinstance(choice, Pay) else None
     return RouteDecisionOut(

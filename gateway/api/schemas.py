@@ -189,7 +189,7 @@ class RateOut(BaseModel):
 
 
 class FeeOut(BaseModel):
-    """One part of the cost, in the receive currency; parts that are zero aren't listed.
+    """One part of the cost, in the receive currency. Every quote lists all of them in this order, also those that are zero.
 
     `kind`: fx_margin, what our rate lies below the middle of the market; service_fee, ours; partner_fee, the partner's;
     rail_fee, the payment service's; network_fee, for the chain's fees; rounding, what can't be paid out.

@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -52,12 +53,11 @@ def show(order: OrderId, as_json: AsJson = False, config: Config = None, data: D
         now = gateway.clock()
         scene = await gateway.scenes.at(gateway.engine, now=now)
         async with reading(gateway.engine) as connection:
-            view = await order_view(connection, now=now, order_id=order)
-            if view is None:
+            if await order_view(connection, now=now, order_id=order) is None:
                 raise NoSuch(f'There is no order "{order}".')
             decisions = await explain(connection, order_id=order, rails=gateway.rails, shelf=Shelf())
             waiting = await foresee(connection, order_id=order, rails=gateway.rails, scene=scene, now=now)
-        return route_document(order, decisions, waiting, asset=view.receive.asset, told_all=True)
+        return route_document(order, decisions, waiting, told_all=True)
 
     found = run(config, data, act)
     if as_json:
@@ -75,7 +75,12 @@ def show(order: OrderId, as_json: AsJson = False, config: Config = None, data: D
 @app.command("replay")
 def replay_command(
     policy: Annotated[
-        str, typer.Option("--policy", help="cheapest, fastest, surest, balanced; or configured: that of the settings.")
+        str,
+        typer.Option(
+            "--policy",
+            help="cheapest, fastest, surest, balanced, the name of a [routing.policies.NAME] table, configured (that of the "
+            "settings), or a file that ends in .toml with a [routing] table.",
+        ),
     ],
     since: Annotated[str, typer.Option("--since", help="From when on: 2026-11-20, 2026-11-20T08:00 (UTC), 12h, 7d.")],
     until: Annotated[str | None, typer.Option("--until", help="Until when, likewise; else until now.")] = None,
@@ -85,8 +90,8 @@ def replay_command(
 ) -> None:
     """Run past decisions through another policy: cost, speed and failures side by side, as experience then expected them.
 
-    The rules of each decision's own policy stay; its weights are replaced, and its shares are left out. With `configured`,
-    rules and shares are those of the settings too.
+    A policy by name brings weights and shares; the rules that held at each decision stay. `configured` and files bring their
+    rules too.
     """
 
     async def act(gateway: Gateway) -> Comparison:
@@ -94,8 +99,7 @@ def replay_command(
 
         now = gateway.clock()
         start, end = _moment(since, now=now), _moment(until, now=now) if until else now
-        found = Comparison(policy=policy)
-        change = _change(policy, gateway)
+        found, change = Comparison(policy=Path(policy).name), _change(policy, gateway)
         async for progress in replay(gateway.engine, rails=gateway.rails, policy=change, since=start, until=end, into=found):
             typer.echo(f"\r{progress.decisions} decisions, up to {progress.upto:%Y-%m-%d %H:%M}", err=True, nl=False)
         typer.echo("", err=True)
@@ -109,14 +113,22 @@ def replay_command(
         typer.echo(line)
 
 
-def _change(name: str, gateway: Gateway) -> Change:
+def _change(given: str, gateway: Gateway) -> Change:
+    """Raises `NoSuch` and `ConfigError`."""
+    from gateway.config.trials import ENDING, policy_in, policy_named
     from gateway.routing.policy import NAMED
 
-    if name == CONFIGURED:
+    settings, capabilities = gateway.settings, gateway.rails.capabilities
+    if given == CONFIGURED:
         return lambda _: gateway.scenes.scene.policy
-    if name not in NAMED:
-        raise NoSuch(f'No policy is called "{name}"; there are: {", ".join((*NAMED, CONFIGURED))}.')
-    return lambda policy: replace(policy, name=name, weights=NAMED[name], shares={})
+    if given.endswith(ENDING):
+        whole = policy_in(Path(given), settings=settings, capabilities=capabilities)
+        return lambda _: whole
+    known = (*NAMED, *settings.routing.policies, CONFIGURED)
+    if given not in known:
+        raise NoSuch(f'No policy is called "{given}"; there are: {", ".join(known)}, or give a file that ends in {ENDING}.')
+    named = policy_named(given, settings=settings, capabilities=capabilities)
+    return lambda policy: replace(policy, name=given, weights=named.weights, shares=named.shares)
 
 
 def _moment(given: str, *, now: datetime) -> datetime:

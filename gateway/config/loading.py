@@ -44,7 +44,7 @@ def data_folder(*, given: Path | None, environment: Mapping[str, str]) -> Path:
 
 
 def _load(file: Path | None, environment: Mapping[str, str]) -> Settings:
-    tree = {} if file is None else _toml(file)
+    tree = {} if file is None else toml(file)
     problems = list(literals(tree))
     everything, variables = merged(tree, environment, problems)
     everything = {key: filled(value, problems, (key,)) for key, value in everything.items()}
@@ -60,7 +60,8 @@ def _load(file: Path | None, environment: Mapping[str, str]) -> Settings:
         raise ConfigError([hint, *error.problems]) from None
 
 
-def _toml(file: Path) -> dict[str, object]:
+def toml(file: Path) -> dict[str, object]:
+    """What a TOML file says. Raises `ConfigError`."""
     try:
         return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from gateway.config.errors import ConfigError, shown
 from gateway.config.routing import DAYS, Routing, RoutingPolicy, RoutingRule
 from gateway.config.settings import Settings
+from gateway.money import Money
 from gateway.offramp import Capabilities, Corridor
 from gateway.routing.calendar import Hours
 from gateway.routing.policy import NAMED, Policy, Rule, Weights
@@ -18,7 +19,7 @@ def make_policy(settings: Settings, capabilities: Mapping[str, Capabilities]) ->
     """The policy by which rails are chosen. Raises `ConfigError`."""
     routing = settings.routing
     problems = [*_policy_problems(routing, capabilities), *_rule_problems(routing, capabilities)]
-    problems = problems or [*_excluded(settings, capabilities)]
+    problems = problems or [*_excluded(settings, capabilities)] or [*_contradicting(settings, capabilities)]
     if problems:
         raise ConfigError(problems)
     named = routing.policies.get(routing.policy)
@@ -120,6 +121,37 @@ def _excluded(settings: Settings, capabilities: Mapping[str, Capabilities]) -> I
         ]
         if paying and all(any(rule.excludes(rail) for rule in holding) for rail in paying):
             yield "routing.rules", f"together they leave no adapter that pays {currency} by {method} in {country}; allow one"
+
+
+def _contradicting(settings: Settings, capabilities: Mapping[str, Capabilities]) -> Iterator[tuple[str, str]]:
+    """Amounts that rules leave to nobody together. A rule that does so alone is meant: a person looks at such orders."""
+    rules = [_rule(rule) for rule in settings.routing.rules if rule.institution is None and rule.partner is None]
+    for corridor, method in ((one, method) for one in settings.corridors for method in one.methods):
+        place = (corridor.country, corridor.currency, method)
+        there = [rule for rule in rules if _holds(rule, *place)]
+        for amount in _edges(there, corridor.least, corridor.most):
+            holding = [rule for rule in there if rule.fits(amount)]
+            paying = {
+                rail
+                for rail, known in capabilities.items()
+                for one in known.corridors
+                if (one.country, one.asset.code, one.method) == place and one.least <= amount <= one.most
+            }
+            alone = any(all(rule.excludes(rail) for rail in paying) for rule in holding)
+            if paying and not alone and all(any(rule.excludes(rail) for rule in holding) for rail in paying):
+                country, _, _ = place
+                yield (
+                    "routing.rules",
+                    f"together they leave no adapter that pays {amount} by {method} in {country}; allow one",
+                )
+                break
+
+
+def _edges(rules: Sequence[Rule], least: Money, most: Money) -> list[Money]:
+    """Amounts between which no rule begins or ends."""
+    unit = Money(1, least.asset)
+    edges = {least, *(one.above + unit for one in rules if one.above), *(one.below - unit for one in rules if one.below)}
+    return sorted((one for one in edges if least <= one <= most), key=lambda one: one.units)
 
 
 def _fits(rule: RoutingRule, corridor: Corridor) -> bool:

@@ -82,7 +82,7 @@ class RoutingRule(Group):
     currency: Currency | None = Field(None, description='an ISO 4217 currency code, as in "KES"')
     method: Method | None = Field(None, description=f"one of {METHODS}")
     institution: Text | None = Field(None, description="a bank's or wallet's code, as in \"mpesa\"")
-    partner: Text | None = Field(None, description="a partner's id, as `lastmile partner list` shows it")
+    partner: Text | None = Field(None, description="a partner's id, as `lastmile partner balances` shows it")
     above: str | None = Field(None, description='an amount of the rule\'s currency in quotes, as in "100000"')
     """It holds for more than this."""
     below: str | None = Field(None, description='an amount of the rule\'s currency in quotes, as in "500"')
@@ -107,6 +107,14 @@ class RoutingRule(Group):
         above, below = self.money(self.above), self.money(self.below)
         if above is not None and below is not None and below <= above:
             raise ValueError(f"no amount is above {above} and below {below}; give a smaller above or a larger below")
+        return self
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        if both := sorted(set(self.never or ()) & {*(self.only or ()), *(self.prefer or ())}):
+            raise ValueError(f"{', '.join(both)} stands under never and under only or prefer; name it in one of them")
+        if self.only is not None and (strange := sorted(set(self.prefer or ()) - set(self.only))):
+            raise ValueError(f"prefers {', '.join(strange)}, which only leaves out; name it there too, or don't prefer it")
         return self
 
     def money(self, limit: str | None) -> Money | None:

@@ -30,6 +30,7 @@ from gateway.ledger.freezes import refuse_frozen
 from gateway.money import Asset, Money
 from gateway.operators.actions import record_action
 from gateway.orders.vanished import open_vanished, refuse_vanished
+from gateway.pricing.drops import corridor_lane
 from gateway.pricing.offer import Offer, Speed
 from gateway.pricing.quotes import QuoteView, find_quote, make_quote
 from gateway.pricing.requests import QuoteRequest
@@ -168,7 +169,7 @@ def _request(case: Case, amount: Money, *, offer: Offer) -> QuoteRequest:
         method=case.method,
         receive_amount=None,
         # What chose to wait for a drop waits for one again, if there still are any.
-        speed=Speed.ECONOMY if case.lane in offer.drops() else Speed.STANDARD,
+        speed=Speed.ECONOMY if corridor_lane(case.lane) in offer.drops() else Speed.STANDARD,
     )
 
 

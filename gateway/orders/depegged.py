@@ -3,6 +3,12 @@
 What is done with them is a line of `gateway.pricing.rule`. Deposits are judged when they are booked
 (`gateway.orders.funding`); a stop that was written at that very moment is found here, or by dispatch, before anything is
 sent.
+
+What we bear, at most, when a coin leaves its par: deposits in blocks from before its stop. A stop is written by the round
+that is made as soon as the sources' answers are stored, so it is as late as they are asked seldom: after a quarter of
+`pricing.max_age_s`, and after a minute at most, unless a source has a longer pause of its own (its quota); and 10 seconds
+more if another process was in the middle of a round. From the moment at which the answers are stored, no quote is made. A
+payout whose claim commits in the same milliseconds as a stop is sent.
 """
 
 from __future__ import annotations

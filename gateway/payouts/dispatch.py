@@ -1,7 +1,8 @@
 """Dispatch: claim funded orders, commit an attempt for each, send them all at once, record the answers as a set.
 
-Orders wait in a lane per corridor and speed. Only lanes that a rail with room serves are claimed from, each its fair share
-and the oldest first: a rail that is full, too slow or broken keeps nobody else's orders waiting, however long its queue is.
+Orders wait in a lane per corridor, further methods and speed. Only lanes that a rail with room serves are claimed from, each
+its fair share and the oldest first: a rail that is full, too slow or broken keeps nobody else's orders waiting, however long
+its queue is.
 """
 
 from __future__ import annotations

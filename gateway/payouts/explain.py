@@ -56,6 +56,7 @@ class Explained(NamedTuple):
 
     at: datetime
     policy: str
+    deliver: Money
     ways: Sequence[Way]
     ranking: Ranking
     ask: Ask | None = None
@@ -112,7 +113,7 @@ async def explain(connection: AsyncConnection, *, order_id: str, rails: Rails, s
         own = next((one for one in walk(claim, rails=rails, only=order_id) if one[0].order_id == order_id), None)
         if own is not None:
             ask, ranking = own
-            found.append(Explained(claim.at, claim.policy, ask.case.ways, ranking, ask))
+            found.append(Explained(claim.at, claim.policy, ask.case.deliver, ask.case.ways, ranking, ask))
     return found
 
 
@@ -127,7 +128,8 @@ async def foresee(
     facts = Facts(tuple(ways[order_id]), tuple(tried[order_id]))
     case = _case(found[0], facts)
     allowed = await preview(connection, rails=rails, now=now)
-    return Explained(now, scene.policy.name, case.ways, rank(case, scene=scene, allowances=allowed, now=now))
+    ranking = rank(case, scene=scene, allowances=allowed, now=now)
+    return Explained(now, scene.policy.name, case.deliver, case.ways, ranking)
 
 
 async def read_claims(connection: AsyncConnection, decisions: Sequence[Any], *, shelf: Shelf) -> list[PastClaim]:

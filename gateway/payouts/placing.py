@@ -13,11 +13,13 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from gateway.money import Asset, Money
-from gateway.offramp import Capabilities, Destination, Method, Offramp, PaysInBulk
+from gateway.offramp import Capabilities, Corridor, Destination, Method, Offramp, PaysInBulk
 from gateway.orders.advance import Move
+from gateway.orders.house import HOUSE, HOUSE_LANE
 from gateway.orders.states import E
 from gateway.payouts.allowances import Allowance
 from gateway.payouts.rails import Rails
+from gateway.pricing.drops import corridor_lane
 from gateway.routing.choose import Case, Hold, Pay, Tried, Way, choose
 from gateway.routing.decisions import Facts, KeptScene
 from gateway.routing.scene import Scene
@@ -43,7 +45,9 @@ class Desk:
 
     def due(self, lane: str) -> datetime:
         """Until when an order of a lane has to be due, to be sent now: the beginning of the last slot."""
-        every = self.drops.get(lane)
+        if lane == HOUSE_LANE:
+            return _EPOCH
+        every = self.drops.get(corridor_lane(lane))
         return self.now if every is None else self.now - (self.now - _EPOCH) % every
 
 
@@ -111,25 +115,32 @@ class Plan:
 def capacity(desk: Desk, room: Mapping[str, Room], plan: Plan, *, lane: str, asset: str, units: int) -> int:
     """How many orders of a lane may be claimed whose first one has so many `units`, at most a set.
 
-    None if that one has to wait for a rail: those behind it wait with it, first come, first served. But if no rail could
-    ever pay it, it is claimed to be held.
+    None if that one has to wait for its rails, by all of its ways, and those behind it have no others: they wait with it,
+    first come, first served. But if no rail could ever pay it, it is claimed to be held.
     """
-    country, code, method, speed = lane.split("/")
-    rails = [
-        name
+    country, code, methods, speed = lane.split("/")
+    there = {
+        name: corridors
         for name, known in desk.capabilities.items()
-        for corridor in known.corridors
-        if (corridor.country, corridor.asset.code, corridor.method) == (country, code, method)
-        and corridor.least.units <= units <= corridor.most.units
-        and not units % corridor.step.units
-    ]
+        if (corridors := [one for one in known.corridors if _serves(one, country, code, methods.split("+"))])
+    }
+    rails = [name for name, corridors in there.items() if any(_takes(one, units) for one in corridors)]
     if not rails:
         return SET
     plan.short.update((name, asset) for name in rails if room[name].most > 0 and not room[name].fits(asset, units))
-    each = [
-        room[name].most * ((speed == ECONOMY and room[name].bulk) or 1) for name in rails if room[name].fits(asset, units)
-    ]
-    return min(sum(each), SET)
+    # Rails that can't pay so much may pay those behind it: they keep nothing from it.
+    least = {name: min(one.least.units for one in corridors) for name, corridors in there.items()}
+    least |= dict.fromkeys(rails, units)
+    fitting = [room[name] for name, wanted in least.items() if room[name].fits(asset, wanted)]
+    return min(sum(one.most * ((speed == ECONOMY and one.bulk) or 1) for one in fitting), SET)
+
+
+def _serves(corridor: Corridor, country: str, code: str, methods: Sequence[str]) -> bool:
+    return corridor.country == country and corridor.asset.code == code and corridor.method in methods
+
+
+def _takes(corridor: Corridor, units: int) -> bool:
+    return corridor.least.units <= units <= corridor.most.units and not units % corridor.step.units
 
 
 def place(
@@ -142,7 +153,7 @@ def place(
     ways: Mapping[Way, str],
 ) -> None:
     """Place one order that a claim has read, or say why not. `ways`: its other ways with their accounts, best first."""
-    if row.lane in plan.full:
+    if row.lane in plan.full or row.partner_id == HOUSE:
         return
     deliver = Money(int(row.receive_units), _asset(row.receive_asset, row.decimals))
     first = _way(row.method, row.institution)

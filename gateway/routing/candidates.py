@@ -28,6 +28,8 @@ AMOUNT = "amount"
 """A refusal's reason: the rail pays there, but not so much, so little, or in such steps."""
 INSTITUTION = "institution"
 """A refusal's reason: the rail doesn't reach the recipient's bank or wallet."""
+ANY = ""
+"""In place of an institution that nobody has named yet: whichever it will be."""
 _FURTHER = (AMOUNT, INSTITUTION, POLICY)
 """Which reason says most of a rail with several corridors there."""
 DIGITS_MOST = 40
@@ -121,7 +123,8 @@ class Tables:
         self._capabilities, self._tariffs, self._policy, self._experience = capabilities, tariffs, policy, experience
         self._hours = hours
         self._guessing = Experience(experience.capabilities)
-        self._timed = bool(hours) or any(one.cut_offs for one in capabilities.values())
+        self.timed = bool(hours) or any(one.cut_offs for one in capabilities.values())
+        """Whether calendars have to be looked at."""
         self._places: dict[tuple[str, str, Asset, str | None], _Place] = {}
         self._asked_at: datetime | None = None
         self._moment: datetime | None = None
@@ -129,7 +132,7 @@ class Tables:
     def find(
         self, country: str, method: str, institution: str | None, deliver: Money, partner: str | None, now: datetime
     ) -> Table:
-        """The table for a payment. Experience counts by the hour (UTC), calendars by the minute."""
+        """The table for a payment. Experience counts by the hour (UTC), calendars by the minute. `institution`: or `ANY`."""
         if now is not self._asked_at:
             self._turn(now)
         place = self._places.get((country, method, deliver.asset, institution))
@@ -142,7 +145,7 @@ class Tables:
         return table
 
     def _turn(self, now: datetime) -> None:
-        moment = now.replace(second=0, microsecond=0) if self._timed else now.replace(minute=0, second=0, microsecond=0)
+        moment = now.replace(second=0, microsecond=0) if self.timed else now.replace(minute=0, second=0, microsecond=0)
         if moment != self._moment:
             for place in self._places.values():
                 place.tables.clear()
@@ -166,8 +169,8 @@ class Tables:
     def _member(self, rail: str, order: int, corridor: Corridor, spot: _Spot, *, alone: bool) -> _Member:
         codes = {one.code for one in corridor.institutions}
         # Where there is only one, nobody has to have named it.
-        reached = not codes or spot.institution in codes or (alone and spot.institution is None)
-        asked = (rail, spot.country, spot.asset.code, spot.method, spot.institution)
+        reached = not codes or spot.institution in codes or spot.institution == ANY or (alone and spot.institution is None)
+        asked = (rail, spot.country, spot.asset.code, spot.method, spot.institution or None)
         fits = {"rail": rail, "country": spot.country, "method": spot.method}
         return _Member(
             rail,
@@ -176,7 +179,7 @@ class Tables:
             reached,
             *self._tariffs.schedules(*asked),
             of_cut_offs(self._capabilities[rail].cut_offs, country=spot.country),
-            tuple(one for one in self._hours if one.fits(**fits, institution=spot.institution)),
+            tuple(one for one in self._hours if one.fits(**fits, institution=spot.institution or None)),
         )
 
     def _make(self, place: _Place, deliver: Money, institution: str | None, partner: str | None) -> Table:
@@ -210,7 +213,7 @@ class Tables:
             return Facts(charge, cash_out, waiting, outlook)
 
         weights = self._policy.weights
-        learned = facts(self._experience.look(member.rail, institution, *asked))
+        learned = facts(self._experience.look(member.rail, institution or None, *asked))
         guess = facts(self._guessing.look(member.rail, None, 0, "", 1))
         step = member.corridor.step.units
         return Row(member.rail, member.order, step, behind, learned, line(learned, weights), line(guess, weights))
@@ -238,7 +241,7 @@ def _refusal(member: _Member, units: int, rules: Iterable[Rule]) -> str | None:
 
 def _concerns(rule: Rule, spot: _Spot) -> bool:
     asked = (rule.country, rule.method, rule.currency, rule.institution)
-    given = (spot.country, spot.method, spot.asset.code, spot.institution)
+    given = (spot.country, spot.method, spot.asset.code, spot.institution or None)
     limits = (one for one in (rule.above, rule.below) if one is not None)
     return all(wanted in (None, one) for wanted, one in zip(asked, given, strict=True)) and all(
         one.asset == spot.asset for one in limits
@@ -246,8 +249,4 @@ def _concerns(rule: Rule, spot: _Spot) -> bool:
 
 
 def _counts(rule: Rule, deliver: Money, partner: str | None) -> bool:
-    return (
-        rule.partner in (None, partner)
-        and (rule.above is None or rule.above < deliver)
-        and (rule.below is None or deliver < rule.below)
-    )
+    return rule.partner in (None, partner) and rule.fits(deliver)

@@ -3,22 +3,23 @@
 A failure says what may still be tried. The recipient's (a wrong number, a full wallet): that way is spent, with every rail.
 The rail's: that rail is out for this order. Anything else passes: the same rail may try again, after those that failed less
 often. Only ways that the recipient gave are taken: where another would help, the order is held and they are asked.
+
+Their order counts. A way by which nothing was tried yet is left for the next one only if no rail has room for it, and none
+will have soon (`BUSY_MOST`): a queue that moves is waited for, but a stopped rail or one without float isn't.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from hashlib import blake2b
-from itertools import accumulate
+from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
-from zlib import crc32
 
 from gateway.money import Money
 from gateway.offramp import Fault, Outcome
 from gateway.routing.candidates import AMOUNT, POLICY, Row, Table
+from gateway.routing.draws import by_shares, draw
 from gateway.routing.scene import Scene
 from gateway.routing.score import Numbers, numbers
 
@@ -26,6 +27,8 @@ FAILURES_MOST = 150
 """Failed attempts after which the order is held for a person: about a day."""
 FEW = 20
 """Payments that tell little of a rail."""
+BUSY_MOST = timedelta(seconds=10)
+"""A rail that takes more within this is only busy. All that keeps it from working keeps it longer, or nobody can say."""
 OVER = frozenset({Outcome.FAILED, Outcome.RETURNED})
 """The only outcomes after which the same money may be sent again."""
 
@@ -42,7 +45,7 @@ FLOAT_LOW = "float_low"
 RAIL_FULL = "rail_full"
 """A wait's reason: the rail takes no more now."""
 EARLIER_WAY = "earlier_way"
-"""A refusal's reason: the recipient put another way first, and nothing was tried by it yet."""
+"""A refusal's reason: the recipient put another way first, by which nothing was tried and a rail takes it, soon at least."""
 NO_RAIL_ALLOWED = "no_rail_allowed"
 """Rails pay there, but the operator's rules keep all of them from this payment."""
 ATTEMPT_NOT_OVER = "attempt_not_over"
@@ -165,7 +168,8 @@ def choose(
 ) -> Choice:
     """Exactly one answer for a funded order. A rail without an allowance has room for anything.
 
-    `preferred`: the rail that a plan for many orders together gives this one; taken if it could be taken at all.
+    `preferred`: the rail that a plan for many orders together gives this one; taken if it could be taken at all, and nothing
+    was tried since.
     """
     if case.tried or preferred is not None:
         return _judge(case, scene, allowances, now, preferred).choice
@@ -173,7 +177,7 @@ def choose(
     units, code = deliver.units, deliver.asset.code
     for way in case.ways:
         table = find(case.country, way.method, way.institution, deliver, partner, now)
-        if not table.plain or (table.explorable and _draw(case) % 100 < scene.policy.explore_percent):
+        if not table.plain or (table.explorable and draw(case.order_id, case.version) % 100 < scene.policy.explore_percent):
             break
         best, least, payable = None, 0, False
         for fixed, rate, rail, step in table.lines:
@@ -220,16 +224,18 @@ class _Full(NamedTuple):
     again_at: datetime | None
     reason: str
 
+    def is_brief(self, now: datetime) -> bool:
+        return self.again_at is not None and self.again_at <= now + BUSY_MOST
+
 
 class _Judged(NamedTuple):
     choice: Choice
     tables: Sequence[tuple[Way, Table]]
     could: Sequence[_Option]
-    left: Sequence[_Option]
-    """Those that may be asked after all that was tried."""
     able: Sequence[tuple[_Option, str]]
-    """Those of them that have room, best first, and what put them there."""
+    """Those that may be asked after all that was tried and have room, best first, and what put them there."""
     full: Sequence[tuple[_Option, _Full]]
+    """Those that have none."""
 
 
 def _judge(case: Case, scene: Scene, allowances: Mapping[str, Room], now: datetime, preferred: str | None) -> _Judged:
@@ -238,19 +244,22 @@ def _judge(case: Case, scene: Scene, allowances: Mapping[str, Room], now: dateti
     could = [one for number, (way, table) in enumerate(tables) for one in _options(case, number, way, table, scene)]
     left = _left(case, could, tables)
     if isinstance(left, Hold):
-        return _Judged(left, tables, could, (), (), ())
-    ordered = sorted(left, key=lambda one: one.row.rail != preferred) if preferred is not None else left
-    rooms = [(one, _full(case, allowances.get(one.row.rail))) for one in ordered]
+        return _Judged(left, tables, could, (), ())
+    if case.tried:
+        preferred = None
+    rooms = _reached(case, [(one, _full(case, allowances.get(one.row.rail))) for one in left], now)
     able = [one for one, why in rooms if why is None]
     full = [(one, why) for one, why in rooms if why is not None]
+    if preferred is not None:
+        able.sort(key=lambda one: one.row.rail != preferred)
     if not able:
         known = [(why.again_at, why.reason) for _, why in full if why.again_at is not None]
-        return _Judged(Wait(*min(known)) if known else Wait(None, full[0][1].reason), tables, could, left, (), full)
+        return _Judged(Wait(*min(known)) if known else Wait(None, full[0][1].reason), tables, could, (), full)
     explored = None if able[0].row.rail == preferred else _explored(case, able, scene)
     if explored is not None:
         able = [explored, *(one for one in able if one is not explored)]
     whys = [(one, _why(one, planned=one.row.rail == preferred, explored=one is explored)) for one in able]
-    return _Judged(Pay(able[0].row.rail, able[0].way.rank), tables, could, left, whys, full)
+    return _Judged(Pay(able[0].row.rail, able[0].way.rank), tables, could, whys, full)
 
 
 def _options(case: Case, number: int, way: Way, table: Table, scene: Scene) -> Sequence[_Option]:
@@ -258,7 +267,7 @@ def _options(case: Case, number: int, way: Way, table: Table, scene: Scene) -> S
     units = case.deliver.units
     rows = [row for row in table.rows if not units % row.step]
     ruled = len({row.behind for row in rows}) > 1
-    drawn = _drawn(case, scene.policy.shares, {row.rail for row in rows})
+    drawn = by_shares(case.order_id, scene.policy.shares, {row.rail for row in rows})
     rest = drawn.get(None, len(drawn))
     options = (
         _Option(
@@ -280,32 +289,9 @@ def _place(option: _Option) -> tuple[int, bool, int, int, int]:
     return option.place
 
 
-def _drawn(case: Case, shares: Mapping[str, int], rails: Collection[str]) -> Mapping[str | None, int]:
-    """Who comes first, second… for this order: each rail as often as its share says; None: those without one."""
-    parts: dict[str | None, int] = {rail: share for rail, share in shares.items() if rail in rails}
-    if not parts:
-        return {}
-    if rest := 100 - sum(shares.values()):
-        parts[None] = rest
-    number = int.from_bytes(blake2b(case.order_id.encode(), digest_size=16).digest())
-    order: dict[str | None, int] = {}
-    while parts:
-        number, point = divmod(number, sum(parts.values()))
-        ends = zip(parts, accumulate(parts.values()), strict=True)
-        drawn = next(rail for rail, end in ends if point < end)
-        order[drawn] = len(order)
-        del parts[drawn]
-    return order
-
-
-def _draw(case: Case) -> int:
-    """The order's own number: another one after every step that it takes."""
-    return crc32(f"{case.order_id}/{case.version}".encode())
-
-
 def _explored(case: Case, able: Sequence[_Option], scene: Scene) -> _Option | None:
     """One that would be first had nothing been learned, or of which little is known beside what is known of the first."""
-    number, point = divmod(_draw(case), 100)
+    number, point = divmod(draw(case.order_id, case.version), 100)
     head, units = able[0], case.deliver.units
     if point >= scene.policy.explore_percent or case.tried or head.drawn:
         return None
@@ -334,7 +320,7 @@ def _left(case: Case, could: Sequence[_Option], tables: Iterable[tuple[Way, Tabl
         units = case.deliver.units
         kept = any(one.reason == POLICY and not units % one.step for _, table in tables for one in table.refused)
         return Hold(NO_RAIL_ALLOWED if kept else NO_RAIL)
-    return _not_given_up(case, could) if case.tried else _reached(case, could)
+    return _not_given_up(case, could) if case.tried else could
 
 
 def _not_given_up(case: Case, could: Sequence[_Option]) -> Sequence[_Option] | Hold:
@@ -345,7 +331,7 @@ def _not_given_up(case: Case, could: Sequence[_Option]) -> Sequence[_Option] | H
     if left and len(case.tried) < FAILURES_MOST:
         tries = Counter(attempt.rail for attempt in case.tried if attempt.fault != Fault.RECIPIENT)
         # The sort is stable: among rails that failed equally often the recipient's order holds, then the policy's.
-        return sorted(_reached(case, left), key=lambda one: tries[one.row.rail])
+        return sorted(left, key=lambda one: tries[one.row.rail])
     if left or not working:
         return Hold(RAIL_UNAVAILABLE)
     return Hold(RETURNED if case.tried[-1].outcome == Outcome.RETURNED else RECIPIENT_REFUSED)
@@ -359,11 +345,21 @@ def _out(case: Case) -> set[str]:
     return {attempt.rail for attempt in case.tried if attempt.fault == Fault.RAIL}
 
 
-def _reached(case: Case, could: Sequence[_Option]) -> Sequence[_Option]:
-    """Those of the first way that is left and of every next one, up to one by which nothing was tried yet."""
-    tried = {attempt.way for attempt in case.tried}
-    untried = next((one.way for one in could if one.way.rank not in tried), None)
-    return could if untried is None else [one for one in could if one.way.rank in tried or one.way == untried]
+def _reached(
+    case: Case, rooms: Sequence[tuple[_Option, _Full | None]], now: datetime
+) -> Sequence[tuple[_Option, _Full | None]]:
+    """Those of the ways that were tried and of the first one that wasn't; of the next ones while none of them has room."""
+    if len(case.ways) == 1:
+        return rooms
+    reach = {attempt.way for attempt in case.tried}
+    takes = {one.way.rank for one, why in rooms if why is None or why.is_brief(now)}
+    left = {one.way.rank for one, _ in rooms}
+    for way in case.ways:
+        if way.rank in left and way.rank not in reach:
+            reach.add(way.rank)
+            if not takes.isdisjoint(reach):
+                break
+    return [(one, why) for one, why in rooms if one.way.rank in reach]
 
 
 def _full(case: Case, room: Room | None) -> _Full | None:
@@ -382,7 +378,7 @@ def _refusals(case: Case, judged: _Judged) -> Iterator[Refusal]:
     for one, why in judged.full:
         reason, detail = (FLOAT_LOW, "") if why.reason == FLOAT_LOW else (RAIL_FULL, why.reason)
         yield Refusal(one.row.rail, one.way.rank, reason, detail, _numbers(one, units))
-    asked = {(one.row.rail, one.way.rank) for one in judged.left}
+    asked = {(one.row.rail, one.way.rank) for one, _ in (*judged.able, *judged.full)}
     spent, out = _spent(case), _out(case)
     for one in judged.could:
         if (one.row.rail, one.way.rank) not in asked:

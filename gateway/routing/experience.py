@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -115,14 +116,7 @@ class Experience:
         return self._finest((rail, institution, ANY, asset, ANY)).shares
 
     def _work_out(self, key: _Key) -> Outlook:
-        known = self._finest(key)
-        outlook = Outlook(
-            p50_s=quantile_s(known.shares, 0.5),
-            p95_s=quantile_s(known.shares, 0.95),
-            success=known.success,
-            success_low=wilson_low(known.success, known.successes),
-            samples=max(known.successes - GUESSED_SUCCESSES, 0),
-        )
+        outlook = _outlook(self._finest(key)) if key[0] in self.histories else _guessed(self._settles_within(key[0]))
         self._looks[key] = outlook
         return outlook
 
@@ -143,9 +137,27 @@ class Experience:
         return known
 
     def _guess(self, rail: str) -> _Known:
+        return _Known(guess(self._settles_within(rail)), GUESSED_TIMES, GUESSED_SUCCESS, GUESSED_SUCCESSES)
+
+    def _settles_within(self, rail: str) -> timedelta:
         capabilities = self.capabilities.get(rail)
-        shares = guess(capabilities.settles_within if capabilities else SETTLES_WITHIN)
-        return _Known(shares, GUESSED_TIMES, GUESSED_SUCCESS, GUESSED_SUCCESSES)
+        return capabilities.settles_within if capabilities else SETTLES_WITHIN
+
+
+def _outlook(known: _Known) -> Outlook:
+    return Outlook(
+        p50_s=quantile_s(known.shares, 0.5),
+        p95_s=quantile_s(known.shares, 0.95),
+        success=known.success,
+        success_low=wilson_low(known.success, known.successes),
+        samples=max(known.successes - GUESSED_SUCCESSES, 0),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _guessed(settles_within: timedelta) -> Outlook:
+    """What is expected of a rail of which nothing was learned: asked for again with every new scene."""
+    return _outlook(_Known(guess(settles_within), GUESSED_TIMES, GUESSED_SUCCESS, GUESSED_SUCCESSES))
 
 
 def _updated(coarser: _Known, counts: Weights) -> _Known:

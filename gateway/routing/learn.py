@@ -55,9 +55,11 @@ _LOCK = text("SELECT upto FROM experience_progress FOR UPDATE SKIP LOCKED")
 # One statement, hence one snapshot: an attempt that closes meanwhile is open for all of it, or closed for all of it.
 _LEARN = text(f"""
 WITH picked AS MATERIALIZED (
-    (SELECT {_COLUMNS}, closed_at, false AS known FROM attempts WHERE id > :upto AND id < :until ORDER BY id LIMIT :most)
+    (SELECT {_COLUMNS}, closed_at, false AS known FROM attempts AS a WHERE id > :upto AND id < :until
+        AND NOT EXISTS (SELECT FROM float_runs AS m WHERE m.order_id = a.order_id) ORDER BY id LIMIT :most)
     UNION ALL
     SELECT {_COLUMNS}, closed_at, true FROM attempts AS a WHERE turns > 0 AND id <= :upto
+        AND NOT EXISTS (SELECT FROM float_runs AS m WHERE m.order_id = a.order_id)
         AND NOT EXISTS (SELECT FROM experience_turned AS t WHERE t.attempt_id = a.id AND t.turns = a.turns)
         AND NOT EXISTS (SELECT FROM experience_waiting AS w WHERE w.attempt_id = a.id)
 ), placed AS (

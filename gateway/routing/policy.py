@@ -58,6 +58,10 @@ class Rule:
     """For more than this. The rule holds for this currency then, as with `below`."""
     below: Money | None = None
 
+    def fits(self, deliver: Money) -> bool:
+        """Whether it holds for such an amount."""
+        return (self.above is None or self.above < deliver) and (self.below is None or deliver < self.below)
+
     def excludes(self, rail: str) -> bool:
         """Whether it keeps a rail from the payments that it holds for."""
         return rail in self.never or (self.only is not None and rail not in self.only)

@@ -13,9 +13,11 @@ from gateway.chain.terms import ChainTerms
 from gateway.clock import Clock
 from gateway.desk.unmatched import DeskRules
 from gateway.payouts.evidence import ResolutionRules
+from gateway.payouts.rails import Rails
 from gateway.pricing.offer import Offer
 from gateway.refunds.wallets import NO_WALLETS, Wallets
 from gateway.routing.delivery import Outlooks
+from gateway.routing.scene import Scene, Scenes
 from gateway.treasury.outlook import FloatBook
 
 
@@ -39,8 +41,11 @@ class WebServices:
     """Asks senders' wallets that are contracts what they signed."""
     payouts: ResolutionRules = field(default_factory=ResolutionRules)
     """When a person may say what became of a payment, and when it takes two."""
-    outlooks: Outlooks = field(default_factory=lambda: Outlooks(capabilities={}))
+    outlooks: Outlooks = field(default_factory=lambda: Outlooks(scene=Scene(capabilities={})))
     """How rails do, to say before money is sent."""
+    rails: Rails = field(default_factory=lambda: Rails({}))
+    scenes: Scenes = field(default_factory=lambda: Scenes(scene=Scene(capabilities={})))
+    """What choices of rails look at, to show how one would fall now."""
     pickups: PickupRules | None = None
     """Limits of our own network of cash agents; None: there is no counter."""
     floats: FloatBook | None = None

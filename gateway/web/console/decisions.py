@@ -19,6 +19,7 @@ from gateway.operators.incidents import close_incident, find_incident
 from gateway.refunds.addresses import Confirmation, Source, confirm_address
 from gateway.refunds.order import Of, RefundWish, order_refund
 from gateway.web.console.decide import Decision, Deed, Facts, Input
+from gateway.web.console.floats_decisions import FLOAT_DECISIONS
 from gateway.web.console.looks import look_at_coin, look_at_log, look_at_order, look_at_place, parts
 from gateway.web.console.payout_decisions import PAYOUT_DECISIONS
 from gateway.web.console.payout_looks import look_at_held
@@ -294,5 +295,6 @@ DECISIONS: Mapping[str, Decision] = {
         carry_out=_take_back,
     ),
     **PAYOUT_DECISIONS,
+    **FLOAT_DECISIONS,
 }
 """By the last but one part of its address."""

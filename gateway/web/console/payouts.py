@@ -19,6 +19,7 @@ from gateway.payouts.dossier import AttemptFile, Dossier, ResolutionView, dossie
 from gateway.payouts.errors import BadFile
 from gateway.payouts.files import SIZE_MOST, NewFile, add_file, read_file
 from gateway.payouts.holds import LIFT, REDIRECT, REFUND, RELEASE, REQUOTE, HeldOrder, held_orders
+from gateway.web.console.choices import read_choices
 from gateway.web.console.door import HEADERS, Door
 from gateway.web.console.lists import PAGE
 from gateway.web.console.payout_looks import evidence_facts, facts_of
@@ -108,12 +109,14 @@ class PayoutPages:
 
     async def one(self, request: Request, session: Session) -> Response:
         """All that is known of an order, by its id or by an attempt's."""
+        scene = await self._services.scenes.at(self._services.engine, now=self._services.clock())
         async with transaction(self._services.engine) as connection:
             subject = request.path_params["subject"]
             found = None if _clean(subject) != subject else await dossier(connection, subject=subject)
             if found is None:
                 raise HTTPException(HTTPStatus.NOT_FOUND)
             held = await held_orders(connection, order_id=found.order_id)
+            choices = await read_choices(connection, self._services, order_id=found.order_id, scene=scene)
         return self.door.answer(
             "payout.html",
             session=session,
@@ -121,6 +124,7 @@ class PayoutPages:
             held=[HeldRow(order=one, deeds=_held_deeds(one)) for one in held],
             deeds=_order_deeds(found),
             attempts=[self._row(one, session) for one in reversed(found.attempts)],
+            choices=choices,
             size_most=SIZE_MOST,
         )
 

@@ -17,6 +17,7 @@ from gateway.payouts.rails import Rails
 from gateway.payouts.weather import watch_weather
 from gateway.pricing.offer import Delivery
 from gateway.routing.delivery import Outlooks
+from gateway.routing.scene import Scene
 from tests.factories import PENDING, FakeRail, make_deposit
 from tests.integration.api.desk import OFFER, Desk, Partner, problem
 from tests.unit.routing.test_weather import OFFICE
@@ -28,7 +29,7 @@ WORKS = {"state": "operational", "reason": "works", "message": "This payment ser
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def telling(desk: Desk) -> AsyncIterator[Desk]:
     """The desk, whose quotes say when the money is there."""
-    outlooks = Outlooks(capabilities=desk.gateway.rails.capabilities)
+    outlooks = Outlooks(scene=Scene(capabilities=desk.gateway.rails.capabilities))
     desk.gateway = replace(desk.gateway, offer=replace(OFFER, deliveries=outlooks), outlooks=outlooks)
     desk.client._transport.app = make_app(desk.gateway)  # type: ignore[attr-defined]
     yield desk
@@ -123,6 +124,6 @@ async def test_an_order_says_by_when_it_is_there_while_it_is_on_its_way(telling:
 async def test_a_rail_past_its_cut_off_makes_the_wait_longer(telling: Desk) -> None:
     terms = next(iter(OFFER.corridors.values()))
     able = {name: replace(one, cut_offs=(OFFICE,)) for name, one in telling.gateway.rails.capabilities.items()}
-    late = Outlooks(capabilities=able).expect(terms, terms.least, now=telling.now)
+    late = Outlooks(scene=Scene(capabilities=able)).expect(terms, terms.least, now=telling.now)
     assert late == Delivery(87 + 9 * 3_600, 345 + 9 * 3_600)
-    assert Outlooks(capabilities={}).expect(terms, terms.least, now=telling.now) is None
+    assert Outlooks(scene=Scene(capabilities={})).expect(terms, terms.least, now=telling.now) is None

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import html
+
 import pytest
 
+from gateway.money import Money
 from gateway.orders.accept import Accepted
 from gateway.payouts.dispatch import dispatch
+from gateway.routing.policy import Policy, Rule
+from gateway.routing.scene import Scene, Scenes
+from tests.factories import KES
 from tests.integration.api.desk import Desk, Partner, problem
 from tests.integration.payouts.refused import fund
 
@@ -66,6 +72,23 @@ async def test_whoever_waits_sees_why_but_not_what_an_operator_wrote(desk: Desk,
     assert {each["rail"] for each in now["refused"]} == {"calls", "silent"}
     assert "bank" not in answer.text
     assert "amina" not in answer.text
+
+
+async def test_an_order_that_the_rules_leave_no_rail_is_held_and_everybody_is_told_why(desk: Desk, partner: Partner) -> None:
+    order = await funded(desk, partner, "nobody")
+    rails = desk.gateway.rails
+    policy = Policy(name="nobody", rules=(Rule(never=frozenset(rails), above=Money(100, KES)),))
+    scenes = Scenes(scene=Scene(capabilities=rails.capabilities, policy=policy))
+    await dispatch(desk.engine, rails=rails, clock=lambda: desk.now, scenes=scenes)
+    document = (await desk.client.get(f"/v1/orders/{order}/route", headers=desk.headers(partner))).json()
+    [one] = document["decisions"]
+    assert (one["verdict"], one["rail"], one["reason"], one["policy"]) == ("hold", None, "no_rail_allowed", "nobody")
+    assert {(each["rail"], each["reason"]) for each in one["refused"]} == {(name, "policy") for name in rails}
+    shown = (await desk.see(partner, order)).json()
+    assert (shown["status"], shown["reason"]) == ("on_hold", "no_rail_allowed")
+    page = await desk.client.get(shown["tracking_url"])
+    assert html.escape(shown["message"]) in page.text
+    assert html.escape(shown["next_step"]) in page.text
 
 
 async def test_another_partner_s_order_is_not_there(desk: Desk, partner: Partner, stranger: Partner) -> None:

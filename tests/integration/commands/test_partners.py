@@ -53,14 +53,17 @@ def test_a_partner_has_a_fee_of_its_own_only_if_it_is_given_one(lastmile, sql):
     made = json.loads(lastmile("add", "Nairobi", "--json").stdout)
     assert made["client_secret"]
     lastmile("add", "Lagos", "--fee-bps", "50")
-    assert sql("SELECT name, fee_bps FROM partners ORDER BY name") == [("Lagos", 50), ("Nairobi", 0)]
+    assert sql("SELECT name, fee_bps FROM partners WHERE disabled_at IS NULL ORDER BY name") == [
+        ("Lagos", 50),
+        ("Nairobi", 0),
+    ]
 
 
 def test_a_fee_is_changed_by_name_and_with_a_reason(lastmile, sql):
     lastmile("add", "Lagos", "--fee-bps", "50")
     said = lastmile("fee", "Lagos", "--fee-bps", "75", *WHY).stderr
     assert "Lagos takes 75 basis points of its orders from now on; before it took 50." in said
-    assert sql("SELECT fee_bps FROM partners") == [(75,)]
+    assert sql("SELECT fee_bps FROM partners WHERE disabled_at IS NULL") == [(75,)]
     assert sql("SELECT operator, action, reason, detail FROM operator_actions") == [
         ("amina", "partner_fee", "agreed on 3 May", {"from_bps": "50", "to_bps": "75"})
     ]
@@ -80,11 +83,42 @@ def test_what_is_refused_changes_nothing(lastmile, sql, arguments, refusal):
     lastmile("add", "Lagos", "--fee-bps", "50")
     with pytest.raises(refusal):
         lastmile("fee", *arguments)
-    assert sql("SELECT fee_bps FROM partners") == [(50,)]
+    assert sql("SELECT fee_bps FROM partners WHERE disabled_at IS NULL") == [(50,)]
     assert sql("SELECT count(*) FROM operator_actions") == [(0,)]
 
 
 def test_no_partner_is_made_with_a_fee_that_takes_everything(lastmile, sql):
     with pytest.raises(BadPartnerFee, match="from 0 to 9999"):
         lastmile("add", "Lagos", "--fee-bps", "10000")
-    assert sql("SELECT count(*) FROM partners") == [(0,)]
+    assert sql("SELECT count(*) FROM partners WHERE disabled_at IS NULL") == [(0,)]
+
+
+def test_what_a_partner_earned_is_listed_paid_once_and_told_entry_by_entry(lastmile, sql):
+    lastmile("add", "Lagos", "--fee-bps", "50")
+    assert "Lagos  50 bps  nothing earned" in lastmile("balances").stdout
+    [(partner,)] = sql("SELECT id FROM partners WHERE disabled_at IS NULL")
+    sql("INSERT INTO assets VALUES ('NGN', 2)")
+    sql(
+        """WITH j AS (INSERT INTO journal (cause, template, posted_at) VALUES ('x', 'payout', now()) RETURNING id)
+        INSERT INTO postings SELECT id, 1, 'capital', %s, 'NGN', 12345 FROM j""",
+        f"partner:{partner}:fees",
+    )
+    paid = ["settle", "Lagos", "--amount", "100", "--currency", "NGN", "--reference", "GTB 17", *WHY]
+    assert "Booked 100.00 NGN paid to Lagos." in lastmile(*paid).stderr
+    assert "was booked before; nothing was changed." in lastmile(*paid).stderr
+    [told] = lastmile("balances", "--json").stdout.splitlines()
+    assert json.loads(told) == {
+        "id": partner,
+        "name": "Lagos",
+        "fee_bps": 50,
+        "active": True,
+        "currency": "NGN",
+        "earned": "123.45",
+        "paid": "100.00",
+        "owed": "23.45",
+    }
+    lines = [
+        json.loads(line) for line in lastmile("statement", "Lagos", "--since", "2020-01-01", "--json").stdout.splitlines()
+    ]
+    assert [(line["kind"], line["amount"]) for line in lines] == [("payout", "123.45"), ("partner_paid", "-100.00")]
+    assert "-100.00 NGN  partner_paid" in lastmile("statement", "Lagos", "--since", "2020-01-01").stdout

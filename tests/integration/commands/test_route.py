@@ -14,6 +14,7 @@ import gateway
 from gateway.clock import system_clock
 from gateway.commands.desk import NoSuch
 from gateway.commands.route import BadMoment, app
+from gateway.config import ConfigError
 from gateway.db.session import make_engine
 from gateway.payouts.dispatch import dispatch
 from gateway.payouts.rails import Rails
@@ -88,11 +89,27 @@ def test_history_is_replayed_and_laid_side_by_side(lastmile: Any, orders: list[s
     assert "1 decisions, 1 compared: 0 would go by another rail" in table
 
 
+def test_history_is_replayed_with_a_policy_of_the_operators_own(
+    lastmile: Any, orders: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert orders
+    monkeypatch.setenv("LASTMILE_ROUTING__POLICIES__NIGHT__HOUR_BPS", "500")
+    told = json.loads(lastmile("replay", "--policy", "night", "--since", "1h", "--json"))
+    assert (told["policy"], told["compared"], told["would_wait"]) == ("night", 1, 0)
+    written = tmp_path / "strict.toml"
+    written.write_text(
+        '[routing]\npolicy = "cheapest"\n[[routing.rules]]\nnever = ["mpesa"]\ncurrency = "KES"\nabove = "1"\n'
+    )
+    told = json.loads(lastmile("replay", "--policy", str(written), "--since", "1h", "--json"))
+    assert (told["policy"], told["compared"], told["would_wait"]) == ("strict.toml", 0, 1)
+
+
 @pytest.mark.parametrize(
     ("arguments", "refusal"),
     [
         (("show", "ord_none"), NoSuch),
         (("replay", "--policy", "dearest", "--since", "1h"), NoSuch),
+        (("replay", "--policy", "/nowhere/dearest.toml", "--since", "1h"), ConfigError),
         (("replay", "--policy", "cheapest", "--since", "yesterday"), BadMoment),
     ],
 )

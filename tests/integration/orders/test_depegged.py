@@ -6,12 +6,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from gateway import main
 from gateway.db.session import transaction
 from gateway.desk.consent import accept_requote
 from gateway.desk.requote import Channel, Consent, offer_requote
@@ -325,6 +327,17 @@ async def test_the_depeg_of_march_2023(house):
     # What a coin is below par is in every quote, and none says more than par.
     assert {quote.mid.whole() <= KES_PER_USD for _, quote, _ in weekend.quoted} == {True}
     assert weekend.quoted[4][1].mid.whole() == KES_PER_USD * Fraction("0.99")
+
+
+async def test_prices_that_stop_a_coin_stop_it_as_soon_as_they_are_stored(house):
+    [order] = await make_orders(house.engine)
+    fallen = Tells("one", {("USD", "KES"): "129.2", ("USDC", "USD"): "0.9"}, at=house.now)
+    sources = (fallen, replace(fallen, name="two"))
+    gateway = SimpleNamespace(engine=house.engine, sources=sources, offer=OFFER, clock=lambda: house.now)
+    assert await main._rates_loop(gateway).step() == 0
+    # In the next block, long before the market's own loop comes by.
+    await house.pay(order, at=house.now + timedelta(seconds=1))
+    assert await house.standing(order) == ("held", "depegged")
 
 
 async def test_a_coin_that_falls_at_once_costs_no_more_than_what_was_paid_before_the_round_that_saw_it(house):

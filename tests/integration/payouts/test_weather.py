@@ -17,6 +17,7 @@ from gateway.payouts.rails import Rails
 from gateway.payouts.weather import hear, watch_weather
 from gateway.routing.delivery import Outlooks
 from gateway.routing.learn import LAG, Memory, learn
+from gateway.routing.scene import Scene
 from gateway.routing.weather import Place, State, Why, load_weather
 from tests.factories import KES, NOW, FakeRail, know_assets, make_orders
 from tests.integration.payouts.claiming import Time, book_top_up
@@ -171,10 +172,10 @@ async def test_a_watcher_that_is_killed_leaves_the_weather_as_it_was(engine, clo
 
 
 async def test_quotes_say_what_was_learned(engine, clock):
-    outlooks = Outlooks(capabilities=RAILS.capabilities)
+    outlooks = Outlooks(scene=Scene(capabilities=RAILS.capabilities))
     await look(engine, clock)
     await outlooks.refresh(engine, now=clock.now)
-    assert outlooks.experience.look("fake", None, NOW.hour, "KES", 124_900).p95_s == 22
+    assert outlooks.scene.experience.look("fake", None, NOW.hour, "KES", 124_900).p95_s == 22
     assert outlooks.weather.at(*KENYA).state is State.OPERATIONAL
 
 

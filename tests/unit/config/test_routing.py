@@ -3,6 +3,7 @@
 # ruff: noqa: E501 - the sentences stand as their readers see them
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import time, timedelta
 
 import pytest
@@ -166,6 +167,34 @@ HOURS = {"country": "KE", "opens": "08:00", "closes": "18:00", "zone": "Africa/N
             ["routing.rules: together they leave no adapter that pays KES by mobile_money in KE; allow one"],
         ),
         (
+            {"rules": [{"never": ["mpesa"], "only": ["mpesa", "airtel"]}]},
+            ["routing.rules[0]: mpesa stands under never and under only or prefer; name it in one of them"],
+        ),
+        (
+            {"rules": [{"only": ["mpesa"], "prefer": ["airtel"], "method": "mobile_money"}]},
+            [
+                "routing.rules[0]: prefers airtel, which only leaves out; name it there too, or don't prefer it",
+            ],
+        ),
+        (
+            {
+                "rules": [
+                    {"currency": "KES", "method": "mobile_money", "above": "500", "only": ["mpesa"]},
+                    {"currency": "KES", "method": "mobile_money", "above": "1000", "only": ["airtel"]},
+                ]
+            },
+            ["routing.rules: together they leave no adapter that pays 1000.01 KES by mobile_money in KE; allow one"],
+        ),
+        (
+            {
+                "rules": [
+                    {"currency": "KES", "method": "mobile_money", "below": "500", "only": ["mpesa"]},
+                    {"method": "mobile_money", "never": ["mpesa"]},
+                ]
+            },
+            ["routing.rules: together they leave no adapter that pays 100.00 KES by mobile_money in KE; allow one"],
+        ),
+        (
             {"hours": [HOURS | {"opens": 8}]},
             ['routing.hours[0].opens: 8 is no time of day; give one in quotes, as in "08:00"'],
         ),
@@ -184,3 +213,17 @@ HOURS = {"country": "KE", "opens": "08:00", "closes": "18:00", "zone": "Africa/N
 )
 def test_what_can_never_match_is_refused_with_what_would_be_right(tree, routing, lines):
     assert refusals(tree, routing) == lines
+
+
+def test_a_rule_that_alone_leaves_nobody_for_large_amounts_is_meant(tree):
+    rule = {"currency": "KES", "above": "50000", "never": ["mpesa", "airtel", "bank"]}
+    assert made(tree, {"rules": [rule]}).rules[0].above == Money(5_000_000, KES)
+
+
+def test_amounts_that_no_adapter_pays_anyway_are_no_contradiction(tree):
+    rule = {"never": ["airtel"], "currency": "KES", "above": "300"}
+    settings = parse(tree=tree.good | {"routing": {"rules": [rule]}})
+    [corridor] = RAILS["mpesa"].corridors
+    large = (replace(corridor, least=Money(20_000, KES)),)
+    rails = {name: replace(known, corridors=large) for name, known in RAILS.items() if name != "bank"}
+    assert make_policy(settings, rails | {"bank": RAILS["bank"]}).rules

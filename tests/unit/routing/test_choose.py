@@ -190,10 +190,13 @@ RICH = Room(left={"KES": 124_900})
         (ONE_WAY, {"a": POOR, "b": POOR}, Wait(None, FLOAT_LOW)),
         (ONE_WAY, {"a": Room(left={}), "b": Room(left={"UGX": 10**9})}, Wait(None, FLOAT_LOW)),
         (ONE_WAY, {"a": Room(most=1, left=None)}, Pay("a", 0)),
-        # That rails are busy is no reason to take the recipient's next way.
+        # That rails are busy is no reason to take the recipient's next way; that none of them can be used is one.
         (NUMBER_THEN_BANK, {"a": FULL, "b": FULL}, Wait(SOON, "busy")),
         (NUMBER_THEN_BANK, {"a": FULL, "b": BROKEN}, Wait(SOON, "busy")),
-        (NUMBER_THEN_BANK, {"a": STOPPED, "b": POOR}, Wait(None, "stopped")),
+        (NUMBER_THEN_BANK, {"a": STOPPED, "b": POOR}, Pay("c", 1)),
+        (NUMBER_THEN_BANK, {"a": BROKEN, "b": POOR}, Pay("c", 1)),
+        (NUMBER_THEN_BANK, {"a": STOPPED, "b": POOR, "c": BROKEN}, Wait(LATER, "breaker")),
+        (THREE_WAYS, {"a": POOR, "b": POOR, "c": FULL}, Wait(SOON, "busy")),
         (NUMBER_THEN_BANK, {"a": FULL, "b": RICH}, Pay("b", 0)),
         (TWO_NUMBERS, {"a": FULL}, Pay("b", 0)),
     ],
@@ -293,14 +296,16 @@ def test_a_payment_is_one_that_may_be_made_and_a_wait_is_for_one(
         for name, rank in allowed
         if (room := allowances.get(name, Room())).most and (room.left is None or room.left["KES"] >= units)
     }
-    tried_ways = {attempt.way for attempt in tried}
+    busy = {(name, rank) for name, rank in allowed - with_room if allowances[name].again_at == SOON}
+    # A way is closed as long as one before it has room, or will have it soon, and wasn't tried.
+    waited_for = {rank for _, rank in with_room | busy} - {attempt.way for attempt in tried}
     match answer:
         case Pay(name, rank):
             assert (name, rank) in with_room
-            assert all(before in tried_ways for _, before in allowed if before < rank)
+            assert not any(before < rank for before in waited_for)
         case Wait(again_at, _):
             assert allowed
-            assert not any(all(before in tried_ways for _, before in allowed if before < rank) for _, rank in with_room)
+            assert all(any(before < rank for before in waited_for) for _, rank in with_room)
             assert again_at is None or again_at in {allowances[name].again_at for name, _ in allowed if name in allowances}
         case Hold():
             assert not allowed

@@ -355,6 +355,13 @@ def test_a_plan_for_many_orders_goes_before_score_and_shares():
     assert (first.rail, first.why) == ("c", "planned")
 
 
+def test_a_plan_counts_for_nothing_once_an_attempt_has_failed():
+    scene = stage(charges={"b": Cost(1_000), "c": Cost(2_000)})
+    tried = (Tried("c", 0, Outcome.FAILED, Fault.TRANSIENT),)
+    assert chosen(scene, preferred="c") == "c"
+    assert chosen(scene, order(tried=tried), preferred="c") == "a"
+
+
 def test_everybody_who_is_not_asked_is_told_why():
     known = {
         "small": rail("small", corridor(most=10_000)),

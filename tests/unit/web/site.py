@@ -25,6 +25,7 @@ from gateway.pricing.offer import Offer, PricingRules, Terms, Token
 from gateway.pricing.quotes import QuoteView
 from gateway.pricing.requests import BadAmount, QuoteRequest
 from gateway.routing.delivery import Outlooks
+from gateway.routing.scene import Scene
 from gateway.web.routes import WebServices, install
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -155,7 +156,7 @@ class Site:
     matters: Matters = NOTHING
     priced: QuoteView | None = None
     asked: list[Any] = field(default_factory=list)
-    outlooks: Outlooks = field(default_factory=lambda: Outlooks(capabilities={}))
+    outlooks: Outlooks = field(default_factory=lambda: Outlooks(scene=Scene(capabilities={})))
     app: FastAPI = field(default_factory=FastAPI)
 
     def __post_init__(self) -> None:
