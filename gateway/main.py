@@ -63,6 +63,7 @@ from gateway.sagas.step import step as drive_legs
 from gateway.sagas.wallets import LegWallets
 from gateway.treasury.floats import keep_floats
 from gateway.treasury.outlook import FloatBook
+from gateway.treasury.running import run_moves
 from gateway.web.routes import install as install_web
 from gateway.web.services import WebServices
 from gateway.wiring import (
@@ -87,10 +88,11 @@ DISPATCHERS = 3
 BACKLOG_EVERY = timedelta(seconds=5)
 DEADLINES_EVERY = timedelta(seconds=2)
 FLOATS_EVERY = timedelta(minutes=15)
+MOVES_EVERY = timedelta(seconds=5)
 MARKET_EVERY = timedelta(seconds=10)
 LEARN_EVERY = timedelta(seconds=15)
 PRUNED_EVERY = timedelta(hours=1)
-RATES_EVERY_MOST = timedelta(minutes=15)
+RATES_EVERY_MOST = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +106,7 @@ class Gateway:
     """Connections that only callbacks use."""
     rails: Rails
     offer: Offer
-    outlooks: Outlooks = field(default_factory=lambda: Outlooks(capabilities={}))
+    outlooks: Outlooks = field(default_factory=lambda: Outlooks(scene=Scene(capabilities={})))
     """What this process knows of how its rails do."""
     scenes: Scenes = field(default_factory=lambda: Scenes(scene=Scene(capabilities={})))
     """What this process's choices of rails look at."""
@@ -166,7 +168,8 @@ async def open_gateway(
         stack.push_async_callback(engine.dispose)
         inbox = make_inbox_engine(database_url)
         stack.push_async_callback(inbox.dispose)
-        outlooks = Outlooks(capabilities=rails.capabilities)
+        scene = make_scene(settings, rails)
+        outlooks = Outlooks(scene=scene)
         offer = replace(make_offer(settings, rails), deliveries=outlooks)
         chains = tuple(chain_terms(chain) for chain in settings.chains)
         wallets = make_wallets(settings)
@@ -183,7 +186,7 @@ async def open_gateway(
             rails=rails,
             offer=offer,
             outlooks=outlooks,
-            scenes=Scenes(scene=make_scene(settings, rails)),
+            scenes=Scenes(scene=scene),
             chains=chains,
             factories=make_factories(settings),
             sources=make_sources(settings, rails=rails, readers=readers),
@@ -248,6 +251,8 @@ def make_app(gateway: Gateway) -> FastAPI:
             contracts=gateway.contracts,
             payouts=gateway.resolutions,
             outlooks=gateway.outlooks,
+            rails=gateway.rails,
+            scenes=gateway.scenes,
             pickups=gateway.pickups,
             floats=gateway.floats,
         ),
@@ -325,12 +330,7 @@ def make_worker(gateway: Gateway, *, only: frozenset[str] = frozenset()) -> Work
         ],
         "treasury": [
             reconcile_loop(gateway.settings, engine=engine, clock=clock, rails=rails, wallets=gateway.wallets),
-            Loop(
-                "floats",
-                lambda: keep_floats(engine, rails=rails, book=gateway.floats, clock=clock),
-                idle=FLOATS_EVERY,
-                wakes=False,
-            ),
+            *_float_loops(gateway),
         ],
     }
     if unknown := only - groups.keys():
@@ -339,11 +339,21 @@ def make_worker(gateway: Gateway, *, only: frozenset[str] = frozenset()) -> Work
     return Worker(loops=tuple(loops), database_url=gateway.database_url)
 
 
+def _float_loops(gateway: Gateway) -> list[Loop]:
+    engine, rails, book, clock = gateway.engine, gateway.rails, gateway.floats, gateway.clock
+    return [
+        Loop("floats", lambda: keep_floats(engine, rails=rails, book=book, clock=clock), idle=FLOATS_EVERY, wakes=False),
+        Loop("moves", lambda: run_moves(engine, rails=rails, clock=clock), idle=MOVES_EVERY, wakes=False),
+    ]
+
+
 def _rates_loop(gateway: Gateway) -> Loop:
     async def step() -> int:
         refreshed = await refresh_rates(gateway.engine, sources=gateway.sources, now=gateway.clock())
         for fault in refreshed.faults:
             log.warning("rate_source_failed", reason=str(fault))
+        # What these prices stop is stopped from now on: deposits are judged by it (gateway.orders.depegged).
+        await make_round(gateway.engine, offer=gateway.offer, now=gateway.clock())
         return 0
 
     idle = min(gateway.offer.rules.max_age / 4, RATES_EVERY_MOST)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gateway.commands import floats_moves
 from gateway.commands.desk import run
 from gateway.commands.place import AsJson, Config, Data
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from gateway.treasury.plan import Plan
 
 app = typer.Typer(invoke_without_command=True, help="Floats: what we hold at rails, what will be needed, what to move.")
+app.add_typer(floats_moves.app)
 Ask = Annotated[bool, typer.Option("--ask", help="Ask the rails now; else what they said last counts.")]
 
 
@@ -47,7 +49,7 @@ def floats(
 
 @app.command("plan")
 def plan(ask: Ask = False, as_json: AsJson = False, config: Config = None, data: Data = None) -> None:
-    """Say what to move where, when, at what cost and why. Nothing is moved; the new plan takes the place of the last one."""
+    """Say what to move where, when, at what cost and why. Nothing is moved before `approve`; the last plan is void."""
     from gateway.treasury.tables import plan_document, plan_lines
 
     async def act(gateway: Gateway) -> Plan:

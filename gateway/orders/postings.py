@@ -5,7 +5,8 @@ refund wallet) and `rail:<name>` stand below zero by exactly what lies there. Wh
 `order:<id>:funds`, `:payout`, `:refund`, `:unallocated`, `:owed` (to the recipient of a payment in part), and never goes
 below (the database refuses). `claims:<rail>` is what a rail took from our account without right and owes us, `exchange` our
 position in each asset, `revenue:*` what we earned, `partner:<id>:fees` what we charged for a partner and owe it, `rounding`
-the residue, `capital` what the operator put in.
+the residue, `capital` what the operator put in, `transit:<rail>` what approved moves of our own float bring to a rail
+(gateway.treasury.house).
 
 A change of asset happens when a payout settles: until then a customer's money is the stablecoin that they sent, so that
 a refund gives back exactly that. It is exchanged at the middle rate; margin and fees are postings of their own.

@@ -84,6 +84,8 @@ _LEFT = text("""
 SELECT b.rail, b.asset, b.top_ups, b.held - COALESCE((
     SELECT sum(a.deliver_units) FROM attempts AS a
     WHERE a.adapter = b.rail AND a.closed_at IS NULL AND a.deliver_asset = b.asset
+), 0) - COALESCE((
+    SELECT sum(r.units) FROM float_reserved AS r WHERE r.account = 'rail\\:' || b.rail AND r.asset = b.asset
 ), 0) AS units
 FROM rail_balances AS b WHERE b.rail = ANY(CAST(:rails AS text[])) AND b.top_ups > 0
 """)

@@ -17,6 +17,7 @@ from sqlalchemy.sql.elements import TextClause
 from gateway.money import Asset, Money
 from gateway.offramp import Capabilities, Resend
 from gateway.orders.duties import DUTIES, seconds_within
+from gateway.orders.house import HOUSE_LANE
 from gateway.orders.states import S
 from gateway.payouts.breakers import breaker_states
 from gateway.payouts.health import Breaker
@@ -80,8 +81,10 @@ FROM (
     UNION ALL
     SELECT o.id, o.updated_at, o.due_at + make_interval(secs => COALESCE(e.seconds, 0))
     FROM waiting_orders AS w JOIN orders AS o ON o.id = w.order_id
-    LEFT JOIN unnest(CAST(:lanes AS text[]), CAST(:drops AS integer[])) AS e (lane, seconds) ON e.lane = o.lane
-    WHERE w.state = 'funded' AND (o.due_at + make_interval(secs => COALESCE(e.seconds, 0)) < {_LATE}
+    LEFT JOIN unnest(CAST(:lanes AS text[]), CAST(:drops AS integer[])) AS e (lane, seconds)
+        ON e.lane = regexp_replace(o.lane, '\\+[^/]*', '')
+    WHERE w.state = 'funded' AND o.lane <> '{HOUSE_LANE}'
+    AND (o.due_at + make_interval(secs => COALESCE(e.seconds, 0)) < {_LATE}
         OR e.lane IS NULL AND o.updated_at < CAST(:now AS timestamptz) - make_interval(secs => :waiting))
 ) AS x JOIN orders AS o USING (id) JOIN quotes AS q ON q.id = o.quote_id JOIN assets AS s ON s.code = q.send_asset
 """)  # noqa: S608 - composed of our own texts only, as all of these
@@ -165,6 +168,19 @@ BREAKS = _query(f"""
 SELECT id, order_id, kind AS state, {_NOTHING}, found_at AS since, CAST(NULL AS timestamptz) AS due_at
 FROM reconciliation_breaks WHERE closed_at IS NULL
 """)  # noqa: S608
+# Of one that is paid, how long the money is on its way is a guess: a day more is no news.
+MOVES = _query("""
+SELECT m.id, r.order_id, x.state, m.units, m.asset, s.decimals, x.since, x.due_at
+FROM float_runs AS r JOIN float_moves AS m ON m.id = r.move_id JOIN assets AS s ON s.code = m.asset
+LEFT JOIN orders AS o ON o.id = r.order_id
+CROSS JOIN LATERAL (
+    SELECT 'proposed' AS state, r.proposed_at AS since, CAST(NULL AS timestamptz) AS due_at WHERE r.approved_at IS NULL
+    UNION ALL SELECT 'not begun', r.approved_at, m.at + make_interval(secs => :waiting)
+    WHERE r.approved_at IS NOT NULL AND COALESCE(o.state, 'funded') IN ('funded', 'held')
+    UNION ALL SELECT 'not arrived', r.approved_at, m.arrives_at + interval '1 day' WHERE o.state = 'paid'
+) AS x
+WHERE r.ended_at IS NULL AND (x.due_at IS NULL OR x.due_at < :now)
+""")
 INCIDENTS = _query(f"""
 SELECT CAST(id AS text) AS id, order_id, kind AS state, {_NOTHING}, opened_at AS since, CAST(NULL AS timestamptz) AS due_at
 FROM incidents WHERE closed_at IS NULL
@@ -185,6 +201,7 @@ MATTERS: Mapping[str, Matter] = {
     "chain": Matter("chains", "lastmile chain status", CHAINS),
     "coin": Matter(OPERATORS, "lastmile tokens list", FREEZES),
     "difference": Matter(OPERATORS, "lastmile reconcile", BREAKS),
+    "move": Matter(OPERATORS, "lastmile float moves", MOVES),
     "incident": Matter(OPERATORS, "close it at /console/incidents", INCIDENTS),
 }
 """Everything that carries money or keeps it waiting, by name."""

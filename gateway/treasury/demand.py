@@ -1,7 +1,7 @@
 """What was paid in the past, hour by hour: summed once by the database, read by forecasts.
 
 An hour is summed again until two days after it, because payouts that were open may have failed since. Payouts of an hour are
-found by their ids, which begin with their time.
+found by their ids, which begin with their time. Moves of our own float are nobody's demand: a plan would feed on itself.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ _SUM = text("""
 INSERT INTO float_demand (rail, asset, hour, units, payouts)
 SELECT adapter, deliver_asset, date_trunc('hour', created_at), sum(deliver_units), count(*) FROM attempts
 WHERE id >= :first AND id < :last AND created_at >= :since AND created_at < :until AND outcome NOT IN ('failed', 'returned')
+    AND NOT EXISTS (SELECT FROM float_runs AS r WHERE r.order_id = attempts.order_id)
 GROUP BY 1, 2, 3
 """)
 _PRUNE = text("DELETE FROM float_demand WHERE hour < :before")

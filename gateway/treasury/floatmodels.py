@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Integer, Numeric
+from sqlalchemy import Integer, Numeric, SmallInteger
 from sqlmodel import Field, SQLModel
 
 from gateway.db.columns import document, moment, text
@@ -108,3 +108,24 @@ class FloatMoveRow(SQLModel, table=True):
     holder: str | None = text(default=None)
     institution: str | None = text(default=None)
     after: str | None = text(default=None, foreign_key="float_moves.id")
+
+
+class FloatRunRow(SQLModel, table=True):
+    """What people decided about one move, and how it ended. How it stands in between, its order says."""
+
+    __tablename__ = "float_runs"
+
+    move_id: str = text(primary_key=True, foreign_key="float_moves.id")
+    persons: int = Field(sa_type=SmallInteger)
+    """How many it takes."""
+    proposed_by: str = text(foreign_key="operators.name")
+    proposed_at: datetime = moment()
+    approved_by: str | None = text(default=None, foreign_key="operators.name")
+    """Who spoke last of those that it takes; None: it waits for a second person, or was refused."""
+    approved_at: datetime | None = moment(default=None)
+    order_id: str | None = text(default=None, unique=True, foreign_key="orders.id")
+    """The house's order that carries it out; None: a person does."""
+    outcome: str | None = text(default=None)
+    """refused, cancelled, failed or arrived; None: it isn't over."""
+    ended_at: datetime | None = moment(default=None)
+    reason: str | None = text(default=None)

@@ -2,7 +2,7 @@
 
 Two words on one float: what the rail told last, and what the books say. Payments under way may have left the one and not yet
 the other. What may still be promised (`available`) is the less of both, without what open payments will take: a float whose
-two words differ is reckoned as poor as the poorer one says.
+two words differ is reckoned as poor as the poorer one says. What approved moves will take counts as promised, too.
 
 A person is told when a float falls below a mark, once, and the incident is closed when it is a twentieth above the mark
 again: a float that trembles around its mark opens one, not hundreds.
@@ -48,6 +48,10 @@ class Level:
     promised: int
     """What open payments will take of it."""
     now: datetime
+    reserved: int = 0
+    """What approved moves will take of it that haven't begun."""
+    incoming: int = 0
+    """What approved moves bring that isn't there yet."""
 
     @property
     def place(self) -> Place:
@@ -55,11 +59,16 @@ class Level:
         return self.rail, self.asset.code
 
     @property
-    def available(self) -> int | None:
-        """What may still be promised; None: nobody knows."""
+    def left(self) -> int | None:
+        """What is there without what was promised and reserved; below zero: more was than is there. None: nobody knows."""
         fresh = self.told is not None and self.told_at is not None and self.now - self.told_at <= TOO_OLD
         known = [units for units in (self.held, self.told if fresh else None) if units is not None]
-        return max(min(known) - self.promised, 0) if known else None
+        return min(known) - self.promised - self.reserved if known else None
+
+    @property
+    def available(self) -> int | None:
+        """What may still be promised; None: nobody knows."""
+        return None if self.left is None else max(self.left, 0)
 
     @property
     def difference(self) -> int | None:
@@ -92,9 +101,15 @@ _LEVELS = text("""
 WITH promised AS (
     SELECT adapter AS rail, deliver_asset AS asset, sum(deliver_units) AS units
     FROM attempts WHERE closed_at IS NULL GROUP BY adapter, deliver_asset
-), tracked AS (SELECT rail, asset, held FROM rail_balances WHERE top_ups > 0)
-SELECT rail, asset, s.decimals, f.told, f.told_at, t.held, COALESCE(p.units, 0) AS promised
+), tracked AS (SELECT rail, asset, held FROM rail_balances WHERE top_ups > 0
+), reserved AS (
+    SELECT substr(account, 6) AS rail, asset, sum(units) AS units FROM float_reserved WHERE account ^@ 'rail\\:'
+    GROUP BY account, asset
+), incoming AS (SELECT rail, asset, sum(units) AS units FROM float_incoming GROUP BY rail, asset)
+SELECT rail, asset, s.decimals, f.told, f.told_at, t.held, COALESCE(p.units, 0) AS promised,
+    COALESCE(r.units, 0) AS reserved, COALESCE(i.units, 0) AS incoming
 FROM floats AS f FULL JOIN tracked AS t USING (rail, asset) LEFT JOIN promised AS p USING (rail, asset)
+LEFT JOIN reserved AS r USING (rail, asset) LEFT JOIN incoming AS i USING (rail, asset)
 JOIN assets AS s ON s.code = asset
 WHERE rail = ANY(CAST(:rails AS text[])) ORDER BY array_position(CAST(:rails AS text[]), rail), asset
 """)
@@ -150,6 +165,8 @@ async def read_levels(connection: AsyncConnection, *, rails: Sequence[str], now:
             held=_whole(row.held),
             promised=int(row.promised),
             now=now,
+            reserved=int(row.reserved),
+            incoming=int(row.incoming),
         )
         for row in await connection.execute(_LEVELS, {"rails": list(rails)})
     ]

@@ -169,7 +169,10 @@ def _price(offer: Offer, market: Market, fill: Fill, *, peg: str, now: datetime)
 
 
 def _need(one: Standing, rules: FloatRules, notes: list[str]) -> Need | None:
-    """What a float wants; None: it has enough for now, or nobody said what enough is."""
+    """What a float wants; None: it has enough for now, or nobody said what enough is.
+
+    What approved moves bring counts as there: the same isn't planned twice.
+    """
     level, marks = one.level, one.marks
     if marks.target is None:
         return None
@@ -177,20 +180,20 @@ def _need(one: Standing, rules: FloatRules, notes: list[str]) -> Need | None:
         why = "nobody knows what is there" if level.available is None else "nothing was paid there yet: hours mean nothing"
         notes.append(f"{level.rail}: no plan for its {level.asset.code}: {why}")
         return None
-    floor = one.critical or 0
+    available, floor = level.available + level.incoming, one.critical or 0
     mark = next((units for units in (one.low, one.critical, one.target) if units is not None), 0)
     hit = None
     if one.forecast is not None:
-        hit = falls_below(one.forecast, available=level.available, level=floor, now=level.now)
+        hit = falls_below(one.forecast, available=available, level=floor, now=level.now)
     leads = [_arrival(fill, level.now, rules) for fill in rules.fills if (fill.rail, fill.pays) == (level.rail, level.asset)]
-    is_low = level.available < mark
+    is_low = available < mark
     if not is_low and (hit is None or hit > max(leads, default=level.now) + LOOKED_AT):
         return None
     due = hit or level.now + LOOKED_AT
     return Need(
         rail=level.rail,
         asset=level.asset,
-        available=level.available,
+        available=available,
         target=one.target,
         due=due,
         because=_because(one, mark=mark if is_low else None, due=due),
@@ -201,6 +204,8 @@ def _because(one: Standing, *, mark: int | None, due: datetime) -> str:
     level = one.level
     assert level.available is not None
     said = f"{level.rail} has {level.money(level.available)} free"
+    if level.incoming:
+        said += f" and {level.money(level.incoming)} on their way by approved moves"
     if mark is not None:
         said += f", below its mark of {level.money(mark)}"
     if one.forecast is None or one.chances is None:
@@ -214,12 +219,16 @@ def _because(one: Standing, *, mark: int | None, due: datetime) -> str:
 
 
 def _rail_pools(outlook: Outlook) -> dict[Place, Pool]:
-    """What rails can spare: above the reserve and, where it has one, above its own target."""
+    """What rails can spare: above the reserve and, where it has one, above its own target.
+
+    What approved moves bring there counts, so that it isn't fetched a second time. It can't be approved before it is there.
+    """
     pools = {}
     for one in outlook.standings:
         if one.level.available is not None:
             kept = max(one.reserve or 0, one.target or 0)
-            pool = Pool(asset=one.level.asset, free=max(one.level.available - kept, 0), reserve=kept)
+            there = one.level.available + one.level.incoming
+            pool = Pool(asset=one.level.asset, free=max(there - kept, 0), reserve=kept)
             pools[f"rail:{one.level.rail}", one.level.asset.code] = pool
     return pools
 
@@ -246,17 +255,32 @@ WITH held AS (
         SELECT asset, units FROM balances WHERE account LIKE 'order:%\\:unallocated' AND units > 0
     ) AS customers GROUP BY asset
 )
-SELECT h.account, h.asset, s.decimals, h.units, COALESCE(w.units, 0) AS owed
+SELECT h.account, h.asset, s.decimals, h.units, COALESCE(w.units, 0) AS owed,
+    COALESCE((SELECT sum(r.units) FROM float_reserved AS r WHERE (r.account, r.asset) = (h.account, h.asset)), 0) AS reserved
 FROM held AS h JOIN assets AS s ON s.code = h.asset LEFT JOIN owed AS w ON w.asset = h.asset ORDER BY h.account, h.asset
 """)
 
 
+async def spare(connection: AsyncConnection, *, account: str, asset: Asset, now: datetime) -> int | None:
+    """Units at an account of the ledger that nobody is owed or promised and no approved move will take; None: nobody knows.
+
+    Below zero: moves were approved for more than is there.
+    """
+    kind, _, rail = account.partition(":")
+    if kind == "rail":
+        levels = await read_levels(connection, rails=[rail], now=now)
+        return next((level.left for level in levels if level.asset == asset), None)
+    rows = await connection.execute(_COINS)
+    found = [int(row.units - row.owed - row.reserved) for row in rows if (row.account, row.asset) == (account, asset.code)]
+    return sum(found)
+
+
 async def _chain_pools(connection: AsyncConnection, book: FloatBook) -> dict[Place, Pool]:
-    """What the books say of treasuries and wallets, without what customers have with us in the same coin."""
+    """What the books say of treasuries and wallets, without what customers have there and what approved moves will take."""
     kept = {(one.source, one.gives.code): one.keep.units for one in book.rules.deposits}
     pools = {}
     for row in await connection.execute(_COINS):
-        keep = int(row.owed) + kept.get((row.account, row.asset), 0)
+        keep = int(row.owed) + int(row.reserved) + kept.get((row.account, row.asset), 0)
         free = max(int(row.units) - keep, 0)
         pools[row.account, row.asset] = Pool(asset=Asset(row.asset, row.decimals), free=free, reserve=keep)
     return pools

@@ -54,6 +54,10 @@ JOIN assets AS g ON g.code = m.give_asset JOIN assets AS a ON a.code = m.asset
 WHERE m.plan_id = :plan ORDER BY m.number
 """)
 _FIND = text("SELECT plan_id FROM float_moves WHERE id = :id")
+_ONE = text("""
+SELECT m.*, g.decimals AS give_decimals, a.decimals FROM float_moves AS m
+JOIN assets AS g ON g.code = m.give_asset JOIN assets AS a ON a.code = m.asset WHERE m.id = :id
+""")
 
 
 async def keep_plan(connection: AsyncConnection, *, plan: Plan) -> None:
@@ -73,7 +77,7 @@ async def newest_plan(connection: AsyncConnection) -> Plan | None:
     row = (await connection.execute(_NEWEST)).one_or_none()
     if row is None:
         return None
-    moves = [_move(one) for one in await connection.execute(_OF_PLAN, {"plan": row.id})]
+    moves = [move_of(one) for one in await connection.execute(_OF_PLAN, {"plan": row.id})]
     return Plan(id=row.id, made_at=row.made_at, valid_until=row.valid_until, moves=tuple(moves), notes=tuple(row.notes))
 
 
@@ -88,6 +92,14 @@ async def find_move(connection: AsyncConnection, *, move_id: str, now: datetime)
     if now >= plan.valid_until:
         raise PlanStale(move_id, because=f"its plan was good until {plan.valid_until:%H:%M UTC on %d %B}")
     return next(move for move in plan.moves if move.id == move_id)
+
+
+async def read_move(connection: AsyncConnection, *, move_id: str) -> Move:
+    """A move of any plan. Raises `NoSuchMove`."""
+    row = (await connection.execute(_ONE, {"id": move_id})).one_or_none()
+    if row is None:
+        raise NoSuchMove(move_id)
+    return move_of(row)
 
 
 def _document(number: int, move: Move) -> dict[str, Any]:
@@ -115,7 +127,8 @@ def _document(number: int, move: Move) -> dict[str, Any]:
     }
 
 
-def _move(row: Row[Any]) -> Move:
+def move_of(row: Row[Any]) -> Move:
+    """A move as it was planned. `row` has the decimals of both assets."""
     asset = Asset(row.asset, row.decimals)
     to = None
     if row.by is not None:

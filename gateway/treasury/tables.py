@@ -7,7 +7,8 @@ from typing import Any
 
 from gateway.money import Money
 from gateway.treasury.forecast import Demand
-from gateway.treasury.levels import percent
+from gateway.treasury.levels import Level, percent
+from gateway.treasury.moves import WORDS, MoveView, Stage
 from gateway.treasury.outlook import BAD_CASE, Outlook, Standing
 from gateway.treasury.plan import Move, Plan
 from gateway.treasury.stockout import HORIZONS, HOUR
@@ -36,8 +37,7 @@ def _standing_lines(one: Standing, outlook: Outlook) -> Iterator[str]:
         yield f"    the rail says {level.money(level.told)}, at {level.told_at:%Y-%m-%d %H:%M} UTC"
     if level.held is not None:
         yield f"    the books say {level.money(level.held)}"
-    if level.promised:
-        yield f"    promised to open payments {level.money(level.promised)}"
+    yield from (f"    {words} {level.money(number)}" for words, number in _moving(level) if number)
     if level.difference:
         unexplained = level.unexplained or 0
         yield f"    difference {level.money(level.difference)}, of it unexplained {level.money(unexplained)}"
@@ -52,6 +52,14 @@ def _standing_lines(one: Standing, outlook: Outlook) -> Iterator[str]:
         said = ", ".join(f"{hours} h {percent(one.chances.within[hours])}" for hours in HORIZONS)
         before = one.chances.before_top_up
         yield f"    runs dry within {said}" + ("" if before is None else f"; before money can come {percent(before)}")
+
+
+def _moving(level: Level) -> tuple[tuple[str, int], ...]:
+    return (
+        ("promised to open payments", level.promised),
+        ("reserved for approved moves", level.reserved),
+        ("on its way by approved moves", level.incoming),
+    )
 
 
 def _marks(one: Standing) -> dict[str, int | None]:
@@ -85,6 +93,8 @@ def _standing_document(one: Standing, outlook: Outlook) -> dict[str, Any]:
         "told_at": level.told_at and level.told_at.isoformat(),
         "held": amount(level.held),
         "promised": amount(level.promised),
+        "reserved": amount(level.reserved),
+        "incoming": amount(level.incoming),
         "available": amount(level.available),
         "difference": amount(level.difference),
         "unexplained": amount(level.unexplained),
@@ -119,6 +129,7 @@ def plan_lines(plan: Plan) -> Iterator[str]:
         yield f"note: {note}"
     if plan.moves:
         yield f"cost of all: {', '.join(map(str, plan.costs.values()))}; good until {plan.valid_until:%Y-%m-%d %H:%M} UTC"
+        yield "to have one made: lastmile float approve MOVE --by NAME --reason …"
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
@@ -147,6 +158,38 @@ def _move_document(move: Move) -> dict[str, Any]:
         "why": move.why,
         "account": move.to.account if move.to else move.address,
         "after": move.after,
+    }
+
+
+def view_lines(view: MoveView) -> Iterator[str]:
+    """How a move stands: two lines, and what can be done about it."""
+    move = view.move
+    who = move.by or "a person"
+    yield f"{move.id}  {WORDS[view.stage]}  {move.money} to {move.to_rail}, by {who}, from {move.from_} ({move.give})"
+    said = [
+        f"proposed by {view.proposed_by}" if view.stage is Stage.PROPOSED else None,
+        f"approved by {view.approved_by}, {view.approved_at:%Y-%m-%d %H:%M} UTC" if view.approved_at else None,
+        f"lastmile payouts show {view.order_id}" if view.order_id else None,
+        view.reason,
+    ]
+    if any(said):
+        yield f"    {'; '.join(filter(None, said))}"
+    if view.stage is Stage.APPROVED and view.by_person:
+        yield f"    send {move.give} to {move.address}, then: lastmile float arrived {move.id} --reference TRANSACTION"
+
+
+def view_document(view: MoveView) -> dict[str, Any]:
+    """For programs."""
+    moments = {"proposed_at": view.proposed_at, "approved_at": view.approved_at, "ended_at": view.ended_at}
+    return {
+        **_move_document(view.move),
+        "state": view.stage,
+        "persons": view.persons,
+        "proposed_by": view.proposed_by,
+        "approved_by": view.approved_by,
+        **{name: moment and moment.isoformat() for name, moment in moments.items()},
+        "order": view.order_id,
+        "reason": view.reason,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +14,10 @@ from typer.testing import CliRunner
 import gateway
 from gateway.cli import app
 from gateway.clock import system_clock
+from gateway.db.session import make_engine, transaction
+from gateway.errors import Refusal
+from gateway.ledger.post import post, register_assets, top_up
+from gateway.money import Asset, Money
 from tests.integration.commands.test_rails import MPESA, SECRETS, certificate  # noqa: F401 - a fixture
 
 EXAMPLE = Path(gateway.__file__).parent / "lastmile.example.toml"
@@ -75,6 +80,56 @@ def test_the_past_is_summed_by_the_command_itself(lastmile, database_url):
     assert (demand["currency"], demand["days_seen"]) == ("KES", 5)
     assert demand["terms_percent"]["Monday"] > 0
     assert "KES  24 h need" in lastmile("float")
+
+
+BITSO = {
+    "KIND": "ccxt_exchange",
+    "EXCHANGE": "bitso",
+    "BASE_URL": "http://127.0.0.1:9/api",
+    "API_KEY": "k",
+    "API_SECRET": "s",
+}
+FILLS = """[{"rail": "mpesa", "currency": "MXN", "by": "bitso", "country": "MX", "account": "646180110400000007",
+    "holder": "Us SA", "lead_time_s": 86400}]"""
+
+
+@pytest.mark.slow
+def test_moves_are_approved_by_two_people_listed_and_cancelled(lastmile, database_url, monkeypatch):
+    for name, value in BITSO.items():
+        monkeypatch.setenv(f"LASTMILE_ADAPTERS__BITSO__{name}", value)
+    monkeypatch.setenv("LASTMILE_FLOATS__LEVELS", '[{"rail": "mpesa", "currency": "MXN", "low": "20000"}]')
+    monkeypatch.setenv("LASTMILE_FLOATS__FILLS", FILLS)
+    asyncio.run(_topped_up(database_url))
+    with psycopg.connect(database_url) as connection:
+        for name in ("amina", "brian"):
+            connection.execute("INSERT INTO operators VALUES (%s, '-', now())", (name,))
+    [move] = json.loads(lastmile("float", "plan", "--json"))["moves"]
+    assert (move["money"], move["from"]) == ({"amount": "39000.00", "asset": "MXN"}, "rail:bitso")
+    said = ("--reason", "the shops run dry")
+    assert lastmile("float", "approve", move["id"], "--by", "amina", *said) == ""
+    order = lastmile("float", "approve", move["id"], "--by", "brian", *said).strip()
+    assert order.startswith("ord_")
+    [one] = json.loads(lastmile("float", "moves", "--json"))
+    assert (one["state"], one["proposed_by"], one["approved_by"], one["order"]) == ("approved", "amina", "brian", order)
+    assert "reserved for approved moves 39000.00 MXN" in lastmile("float")
+    with pytest.raises(Refusal, match="is approved, not begun"):
+        lastmile("float", "approve", move["id"], "--by", "amina", *said)
+    with pytest.raises(Refusal, match="is approved, not begun"):
+        lastmile("float", "arrived", move["id"], "--reference", "L1", "--by", "amina", *said)
+    lastmile("float", "refuse", move["id"], "--by", "amina", *said)
+    shown = lastmile("float", "moves")
+    assert f"{move['id']}  cancelled  39000.00 MXN to mpesa, by bitso, from rail:bitso" in shown
+    assert "amina: the shops run dry" in shown
+
+
+async def _topped_up(database_url):
+    engine, mxn = make_engine(database_url), Asset("MXN", 2)
+    async with transaction(engine) as connection:
+        await register_assets(connection, assets=[mxn])
+        there = {"mpesa": Money(1_000_00, mxn), "bitso": Money(90_000_00, mxn)}
+        entries = [top_up(rail=rail, money=money, reference="one") for rail, money in there.items()]
+        await post(connection, entries=entries, now=system_clock())
+    await engine.dispose()
 
 
 def _ids(at):

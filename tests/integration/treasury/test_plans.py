@@ -60,7 +60,11 @@ async def test_a_stale_move_is_not_found_for_approval(store):
 async def test_a_plan_and_its_moves_stay_as_they_were_made(store):
     store.mpesa.holds = [kes(40_000)]
     await store.look()
-    for statement in ("UPDATE float_moves SET units = 1", "DELETE FROM float_plans", "TRUNCATE float_moves, float_plans"):
+    for statement in (
+        "UPDATE float_moves SET units = 1",
+        "DELETE FROM float_plans",
+        "TRUNCATE float_runs, float_moves, float_plans",
+    ):
         with pytest.raises(DBAPIError, match="append-only"):
             await store.run(statement)
 
