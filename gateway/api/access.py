@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, unquote_plus
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from gateway.api.headers import told
 from gateway.api.schemas import TokenOut
 from gateway.api.services import ApiServices
 from gateway.db.session import transaction
@@ -89,7 +90,7 @@ def verified_token(services: ApiServices) -> Callable[[Request], Awaitable[Claim
     """A dependency: the claims of the request's token, whose client may have been revoked since. Raises `InvalidToken`."""
 
     async def verified(request: Request) -> Claims:
-        headers = request.headers.getlist("authorization")
+        headers = told(request.scope, b"authorization")
         scheme, _, text = (headers[0] if len(headers) == 1 else "").partition(" ")
         if scheme.lower() != "bearer":
             raise InvalidToken("no bearer token")

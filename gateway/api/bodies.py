@@ -10,9 +10,9 @@ from decimal import Decimal
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.api.headers import told
 from gateway.api.problems import refusal_problem
 from gateway.errors import Refusal
 
@@ -90,18 +90,19 @@ class BodyLimit:
 
 async def _checked(scope: Scope, receive: Receive) -> bytes:
     """The whole body. Raises a `Refusal` for what is wrong with the request, `ClientGone` if it ends early."""
-    _check_parameters(scope["query_string"].decode("latin-1"))
+    if scope["query_string"]:
+        _check_parameters(scope["query_string"].decode("latin-1"))
     if "\0" in scope["path"]:
         raise MalformedRequest("The address contains the character NUL; leave it out.")
-    headers = Headers(scope=scope)
-    _check_length(headers.get("content-length", "0"))
+    for announced in told(scope, b"content-length"):
+        _check_length(announced)
     try:
         async with asyncio.timeout(BODY_WITHIN_S):
             body = await _read(receive)
     except TimeoutError:
         raise BodyTooSlow(f"The body did not arrive within {BODY_WITHIN_S} seconds. Send it again.") from None
     if body:
-        _check_body(body, path=scope["path"], headers=headers)
+        _check_body(body, scope)
     return body
 
 
@@ -126,13 +127,13 @@ async def _read(receive: Receive) -> bytes:
     return bytes(body)
 
 
-def _check_body(body: bytes, *, path: str, headers: Headers) -> None:
-    if any(encoding.lower() != "identity" for encoding in headers.getlist("content-encoding")):
+def _check_body(body: bytes, scope: Scope) -> None:
+    if any(encoding.lower() != "identity" for encoding in told(scope, b"content-encoding")):
         raise UnsupportedMediaType("Send the body uncompressed, without Content-Encoding.")
-    wanted = next((kind for prefix, kind in _TYPES if path.startswith(prefix)), None)
+    wanted = next((kind for prefix, kind in _TYPES if scope["path"].startswith(prefix)), None)
     if wanted is None:
         return
-    if headers.getlist("content-type")[1:] or _media_type(headers) != wanted:
+    if [_media_type(content_type) for content_type in told(scope, b"content-type")] != [wanted]:
         raise UnsupportedMediaType(f"Send the body as Content-Type: {wanted}.")
     if wanted == _JSON:
         check_json(body=body)
@@ -140,8 +141,8 @@ def _check_body(body: bytes, *, path: str, headers: Headers) -> None:
         _check_parameters(body.decode("latin-1"))
 
 
-def _media_type(headers: Headers) -> str:
-    return headers.get("content-type", "").partition(";")[0].strip().lower()
+def _media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 def check_json(*, body: bytes) -> None:
@@ -151,9 +152,7 @@ def check_json(*, body: bytes) -> None:
     surrogates in texts. Raises `MalformedRequest`.
     """
     try:
-        document = json.loads(
-            body.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_whole
-        )
+        document = _decoded(body.decode())
     except UnicodeDecodeError:
         raise MalformedRequest("The body is not JSON in UTF-8.") from None
     except json.JSONDecodeError as error:
@@ -163,6 +162,12 @@ def check_json(*, body: bytes) -> None:
     # Most bodies show at a glance that there is nothing to find.
     if _ESCAPED in body or body.count(b"{") + body.count(b"[") >= DEPTH_MOST:
         _check_values(document)
+
+
+def _decoded(text: str) -> Any:
+    if text.startswith("\ufeff"):
+        raise json.JSONDecodeError("Unexpected UTF-8 BOM", text, 0)
+    return _DECODER.decode(text)
 
 
 def _check_values(document: Any) -> None:
@@ -209,6 +214,12 @@ def _whole(text: str) -> int:
     if len(text) > _DIGITS_MOST:
         raise MalformedRequest(f"A number in the body has more than {_DIGITS_MOST} digits.")
     return int(text)
+
+
+# Made once: making it takes as long as reading a short document.
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_whole
+)
 
 
 def _check_parameters(text: str) -> None:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 CLOSED: Mapping[str, str] = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 """Answers name people, their money and access tokens: nobody on the way keeps one, nobody guesses what it is."""
+_CLOSED = [(name.lower().encode(), value.encode()) for name, value in CLOSED.items()]
+
+
+def told(scope: Scope, name: bytes) -> list[str]:
+    """All values of a request's header, in their order. `name` in small letters."""
+    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
 
 
 class ClosedByDefault:
@@ -22,9 +27,9 @@ class ClosedByDefault:
 
         async def send_closed(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in CLOSED.items():
-                    headers.setdefault(name, value)
+                headers = message["headers"] = list(message.get("headers", ()))
+                said = {name.lower() for name, _ in headers}
+                headers += [header for header in _CLOSED if header[0] not in said]
             await send(message)
 
         await self._app(scope, receive, send_closed)

@@ -18,7 +18,7 @@ from gateway.api.headers import ClosedByDefault
 from gateway.api.health import health_router
 from gateway.api.metrics import metrics_router
 from gateway.api.problems import install_problems
-from gateway.api.quoting import quotes_router
+from gateway.api.quoting import quotes_route
 from gateway.api.rails import rails_router
 from gateway.api.rates import rates_router
 from gateway.api.redirects import redirects_router
@@ -42,8 +42,8 @@ from gateway.pricing.quotes import QuoteView, find_quote
 
 def install(app: FastAPI, services: ApiServices) -> None:
     """Add the API to an application."""
+    app.router.routes.insert(0, quotes_route(services))
     app.include_router(access_router(services))
-    app.include_router(quotes_router(services))
     app.include_router(orders_router(services))
     app.include_router(refunds_router(services))
     app.include_router(requotes_router(services))

@@ -17,6 +17,7 @@ from gateway.errors import Refusal
 from gateway.ledger.freezes import OPEN_FREEZES, read_freezes
 from gateway.money import Money, Rate
 from gateway.pricing.breakdown import Breakdown, of_send
+from gateway.pricing.deals import Deals
 from gateway.pricing.drafts import Scene
 from gateway.pricing.exposure import DOLLARS
 from gateway.pricing.market import READ_MARKET, market_of
@@ -53,7 +54,7 @@ async def read_costs(connection: AsyncConnection, *, amounts: Sequence[Money], o
     market, freezes = await rows_of_all(connection, [(READ_MARKET, {}), (OPEN_FREEZES, {})])
     scene = Scene(
         offer=offer,
-        market=market_of(market, offer=offer),
+        deals=Deals.of(market_of(market, offer=offer), now=now),
         frozen={freeze.asset: freeze for freeze in reversed(read_freezes(freezes))},
         fees_bps={},
         clients=frozenset(),
@@ -85,8 +86,8 @@ def _price(scene: Scene, token: Token, terms: Terms, speed: Speed, dollars: Mone
         speed=speed,
     )
     try:
-        deal = scene.deal(request)
-        worth = scene.market.value(token, DOLLARS.code, scene.now)
+        deal, _ = scene.deal(request)
+        worth = scene.deals.market.value(token, DOLLARS.code, scene.now)
         send = Rate.per_whole(worth.price, base=token.asset, quote=DOLLARS).ceil_base(dollars)
         parts = of_send(send, mid=deal.mid, applied=deal.applied, terms=deal.terms, network_fee=token.network_fee)
     except Refusal as refusal:

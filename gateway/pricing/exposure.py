@@ -17,7 +17,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.db.session import Statement, quick, rows
+from gateway.db.session import Ask, Statement, quick
 from gateway.errors import Refusal
 from gateway.money import Asset, Money
 from gateway.pricing.drops import next_drop
@@ -138,7 +138,7 @@ def read_opened(rows: Iterable[Any]) -> dict[Place, int]:
 
 
 async def fit(
-    connection: AsyncConnection, promises: Sequence[Promise], opened: Mapping[Place, int], *, cap: Money, now: datetime
+    ask: Ask, promises: Sequence[Promise], opened: Mapping[Place, int], *, cap: Money, now: datetime
 ) -> tuple[list[ExposureFull | None], Statement | None]:
     """For each, one after the other, why it doesn't fit, or None; and the statement that notes down those that do."""
     totals = defaultdict(int, opened)
@@ -153,7 +153,7 @@ async def fit(
             answers.append(None)
             continue
         if place not in kept:
-            kept[place] = await _slots(connection, place, now=now)
+            kept[place] = await _slots(ask, place, now=now)
         room_at = _room_at(one, kept[place] + added[place], totals[place], cap=cap)
         answers.append(ExposureFull(one, opened=Money(totals[place], DOLLARS), cap=cap, room_at=room_at, now=now))
     return answers, _adding(added, now=now) if added else None
@@ -173,9 +173,9 @@ def _json(rows: Sequence[object]) -> str:
     return msgspec.json.encode(rows).decode()
 
 
-async def _slots(connection: AsyncConnection, place: Place, *, now: datetime) -> Counter[datetime]:
+async def _slots(ask: Ask, place: Place, *, now: datetime) -> Counter[datetime]:
     """What is promised there, by when it is over."""
-    found = await rows(connection, _ENDS, {**place._asdict(), "now": now})
+    [found] = await ask([(_ENDS, {**place._asdict(), "now": now})])
     return Counter({slot.until: int(slot.units) for slot in found})
 
 

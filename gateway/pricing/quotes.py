@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -16,15 +17,16 @@ from sqlalchemy import Table, bindparam, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.db.session import Statement, rows_of_all
+from gateway.db.session import Ask, Statement, rows_of_all
 from gateway.ledger.freezes import OPEN_FREEZES, read_freezes
 from gateway.ledger.models import AssetRow
 from gateway.money import Asset, Money, Rate
 from gateway.pricing.breakdown import Breakdown, Fee
+from gateway.pricing.deals import Book
 from gateway.pricing.drafts import Draft, Scene, draft_all
 from gateway.pricing.drops import next_drop
 from gateway.pricing.exposure import Place, fit, read_opened, reading_opened
-from gateway.pricing.market import READ_MARKET, market_of
+from gateway.pricing.market import READ_MARKET
 from gateway.pricing.models import Quote
 from gateway.pricing.offer import Delivery, Offer, Speed
 from gateway.pricing.requests import QuoteRequest
@@ -90,8 +92,8 @@ class QuoteView:
 
     @property
     def fees(self) -> tuple[Fee, ...]:
-        """In the order to show them, in the receive currency, without those that are zero."""
-        return tuple(fee for fee in self.parts.fees if fee.amount.units)
+        """All of them in the order to show them, in the receive currency, also those that are zero."""
+        return self.parts.fees
 
     @property
     def total_cost_percent(self) -> str:
@@ -120,23 +122,32 @@ async def make_quotes(
     `AssetFrozen`, `NoRate`, `BadAmount`, `BelowMinimum`, `AboveMaximum`, `NotPayable`, `ExposureFull`. Any other exception
     is a fault of ours, of that request alone.
     """
+    ask = partial(rows_of_all, connection)
+    made, writing = await price_quotes(ask, requests=requests, offer=offer, book=Book(), now=now)
+    if writing:
+        await ask(writing)
+    return made
+
+
+async def price_quotes(
+    ask: Ask, *, requests: Sequence[QuoteRequest], offer: Offer, book: Book, now: datetime
+) -> tuple[list[QuoteView | Exception], list[Statement]]:
+    """What `make_quotes` answers, in the transaction of `ask`; and what has to be executed in it before it is answered."""
     if not requests:
-        return []
-    scene, opened = await _read(connection, requests=requests, offer=offer, now=now)
+        return [], []
+    scene, opened = await _read(ask, requests=requests, offer=offer, book=book, now=now)
     drafts = draft_all(requests, scene)
     writing: list[Statement] = []
     if offer.rules.exposure_cap is not None:
-        drafts, adding = await _within(connection, drafts, opened, cap=offer.rules.exposure_cap, now=now)
+        drafts, adding = await _within(ask, drafts, opened, cap=offer.rules.exposure_cap, now=now)
         writing = [adding] if adding else []
     if stored := [draft.row for draft in drafts if isinstance(draft, Draft)]:
         writing.append((_STORE, {"rows": msgspec.json.encode(stored).decode()}))
-    if writing:
-        await rows_of_all(connection, writing)
-    return [_view_of_draft(draft) if isinstance(draft, Draft) else draft for draft in drafts]
+    return [_view_of_draft(draft) if isinstance(draft, Draft) else draft for draft in drafts], writing
 
 
 async def _read(
-    connection: AsyncConnection, *, requests: Sequence[QuoteRequest], offer: Offer, now: datetime
+    ask: Ask, *, requests: Sequence[QuoteRequest], offer: Offer, book: Book, now: datetime
 ) -> tuple[Scene, dict[Place, int]]:
     """What the quotes follow from, and what is promised already. From here on nobody else promises the same holders."""
     askers = {
@@ -146,10 +157,10 @@ async def _read(
     reading: list[Statement] = [(READ_MARKET, {}), (OPEN_FREEZES, {}), (_ASKERS, askers)]
     if offer.rules.exposure_cap is not None:
         reading += reading_opened(sorted({request.place for request in requests}), now=now)
-    market, freezes, partners, *opened = await rows_of_all(connection, reading)
+    market, freezes, partners, *opened = await ask(reading)
     scene = Scene(
         offer=offer,
-        market=market_of(market, offer=offer),
+        deals=book.deals(market, offer=offer, now=now),
         frozen={freeze.asset: freeze for freeze in reversed(read_freezes(freezes))},
         fees_bps={partner.id: partner.fee_bps for partner in partners},
         clients=frozenset(client for partner in partners for client in partner.clients),
@@ -159,11 +170,11 @@ async def _read(
 
 
 async def _within(
-    connection: AsyncConnection, drafts: Sequence[Draft | Exception], opened: dict[Place, int], *, cap: Money, now: datetime
+    ask: Ask, drafts: Sequence[Draft | Exception], opened: dict[Place, int], *, cap: Money, now: datetime
 ) -> tuple[list[Draft | Exception], Statement | None]:
     """The same, but for those whose holder is promised enough; and what notes down the others."""
     promises = [draft.promise for draft in drafts if isinstance(draft, Draft) and draft.promise is not None]
-    refusals, adding = await fit(connection, promises, opened, cap=cap, now=now)
+    refusals, adding = await fit(ask, promises, opened, cap=cap, now=now)
     answers = iter(refusals)
     return [(next(answers) or draft) if isinstance(draft, Draft) else draft for draft in drafts], adding
 

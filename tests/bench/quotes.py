@@ -62,9 +62,10 @@ class Side(NamedTuple):
 
 def settings_tree(folder: Path, *, port: int) -> dict[str, Any]:
     """Of a gateway that sends USDC to M-Pesa by a rail that nobody asks here."""
-    rates = folder / "rates.json"
     prices = {"as_of": system_clock().isoformat(), "base": "USD", "rates": {"KES": "129.20"}}
-    rates.write_text(json.dumps(prices))
+    rates = [folder / "one.json", folder / "two.json"]
+    for path in rates:
+        path.write_text(json.dumps(prices))
     return {
         "server": {"public_url": f"http://127.0.0.1:{port}", "port": port},
         "chains": [
@@ -96,7 +97,7 @@ def settings_tree(folder: Path, *, port: int) -> dict[str, Any]:
             "quote_ttl_s": 900,
             "min_sources": 2,
             "exposure_cap": "1000000000",
-            "sources": [{"name": name, "kind": "file", "path": str(rates)} for name in ("one", "two")],
+            "sources": [{"name": path.stem, "kind": "file", "path": str(path)} for path in rates],
         },
         "adapters": {
             "paystack": {"kind": "paystack", "base_url": "http://127.0.0.1:9", "secret_key": "sk_test_" + "a" * 40}

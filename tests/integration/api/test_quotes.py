@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -48,6 +49,9 @@ async def test_a_quote_for_what_is_sent_says_every_part_of_the_price(desk: Desk,
         "fees": [
             {"kind": "fx_margin", "currency": "KES", "amount": "12.92"},
             {"kind": "service_fee", "currency": "KES", "amount": "30.00"},
+            {"kind": "partner_fee", "currency": "KES", "amount": "0.00"},
+            {"kind": "rail_fee", "currency": "KES", "amount": "0.00"},
+            {"kind": "network_fee", "currency": "KES", "amount": "0.00"},
             {"kind": "rounding", "currency": "KES", "amount": "0.08"},
         ],
         "cash_out": {"asset": "KES", "amount": "0.00"},
@@ -303,10 +307,14 @@ async def test_many_at_once_are_made_in_few_transactions_and_everybody_gets_the_
 async def test_what_is_promised_already_limits_what_is_quoted_and_the_answer_says_when_to_come_back(desk: Desk) -> None:
     cap = Money.parse("50", DOLLARS)
     offer = replace(desk.gateway.offer, rules=replace(desk.gateway.offer.rules, exposure_cap=cap))
-    app = make_app(replace(desk.gateway, offer=offer))
     eager = await desk.partner("Eager Exchange")
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=URL) as client:
-        posts = (client.post("/v1/quotes", json=ASK, headers=desk.headers(eager)) for _ in range(100))
+    async with AsyncExitStack() as stack:
+        # Two, as if in two processes: each makes its own groups.
+        transports = [httpx.ASGITransport(app=make_app(replace(desk.gateway, offer=offer))) for _ in range(2)]
+        clients = [
+            await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url=URL)) for transport in transports
+        ]
+        posts = (client.post("/v1/quotes", json=ASK, headers=desk.headers(eager)) for client in clients * 50)
         answers = await asyncio.gather(*posts)
     assert Counter(answer.status_code for answer in answers) == {201: 5, 429: 95}
     refused = next(answer for answer in answers if answer.status_code == 429)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.money import Asset, Money
 from gateway.offramp import Method
+from gateway.pricing.deals import Deals
 from gateway.pricing.drafts import Draft, Scene, draft_all
 from gateway.pricing.market import Market, Pair
 from gateway.pricing.observations import Observation
@@ -104,7 +105,12 @@ def scenes(draw, worth: dict[Asset, Fraction]) -> Scene:
     pairs |= {("USD", currency.code): pair("USD", currency.code, 1 / worth[currency]) for currency in CURRENCIES}
     fees_bps = {PARTNER: draw(st.sampled_from([0, 1, 100, 5_000]))}
     return Scene(
-        offer=offer, market=Market(offer=offer, pairs=pairs), frozen={}, fees_bps=fees_bps, clients=frozenset(), now=NOW
+        offer=offer,
+        deals=Deals.of(Market(offer=offer, pairs=pairs), now=NOW),
+        frozen={},
+        fees_bps=fees_bps,
+        clients=frozenset(),
+        now=NOW,
     )
 
 
