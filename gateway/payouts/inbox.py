@@ -48,13 +48,15 @@ _CONTESTED = frozenset({"40001", "40P01", "55P03"})
 """SQLSTATEs of rows that others hold: serialization failure, deadlock, lock not available."""
 _CLOSING = frozenset({Outcome.PAID, Outcome.FAILED, Outcome.RETURNED})
 
+# What a rail still insists on when it had time to answer our questions makes us ask once more: it may have failed to answer.
 _STORE = text("""
 INSERT INTO callbacks (adapter, event_id, attempt_id, label, headers, body, received_at)
-SELECT adapter, event_id, attempt_id, label, CAST(headers AS jsonb), body, received_at
+SELECT DISTINCT ON (adapter, event_id) adapter, event_id, attempt_id, label, CAST(headers AS jsonb), body, received_at
 FROM unnest(CAST(:adapters AS text[]), CAST(:event_ids AS text[]), CAST(:attempts AS text[]), CAST(:labels AS text[]),
     CAST(:headers AS text[]), CAST(:bodies AS bytea[]), CAST(:received AS timestamptz[]))
     AS c (adapter, event_id, attempt_id, label, headers, body, received_at)
-ON CONFLICT (adapter, event_id) DO NOTHING
+ON CONFLICT (adapter, event_id) DO UPDATE SET handled_at = NULL
+    WHERE callbacks.result IN ('rang', 'known') AND excluded.received_at > callbacks.handled_at + interval '10 minutes'
 RETURNING adapter, event_id
 """)
 _CLAIM = text("""
@@ -105,7 +107,10 @@ class Arrival:
 
 
 async def store_all(connection: AsyncConnection, *, arrivals: Sequence[Arrival]) -> list[bool]:
-    """Put callbacks into the inbox, in the caller's transaction. Which of them were new, in their order."""
+    """Put callbacks into the inbox, in the caller's transaction. Which of them were new, in their order.
+
+    So is one that rang the doorbell before, if it comes again later than ten minutes after that.
+    """
     requests = [arrival.request for arrival in arrivals]
     rows = await connection.execute(
         _STORE,

@@ -72,10 +72,8 @@ async def scalar(engine, sql):
         return (await connection.execute(text(sql))).scalar()
 
 
-async def call(engine, rail, attempt_id, label, **said):
-    request = CallbackRequest(
-        attempt_id=attempt_id, label=label, headers={}, body=json.dumps(said).encode(), received_at=NOW
-    )
+async def call(engine, rail, attempt_id, label, *, at=NOW, **said):
+    request = CallbackRequest(attempt_id=attempt_id, label=label, headers={}, body=json.dumps(said).encode(), received_at=at)
     try:
         event_id = rail.read_callback(request).event_id
     except ForgedCallback:
@@ -390,6 +388,21 @@ async def test_a_closed_attempt_is_asked_about_if_its_rail_says_something_else(e
     assert await results(engine) == ["proof:paid", "rang" if asks else "known"]
     assert await poll(engine, rails=Rails({"fake": rail}), clock=lambda: NOW) == asks
     assert await scalar(engine, "SELECT state FROM orders") == "paid"
+
+
+async def test_what_a_rail_insists_on_makes_us_ask_again_though_the_same_words_rang_before(engine, rail, paying):
+    await call(engine, rail, paying, "status", outcome="failed", fault="recipient")
+    await handle(engine, rail)
+    assert await call(engine, rail, paying, "result", **PAID)
+    await handle(engine, rail)
+    soon, later = NOW + timedelta(minutes=10), NOW + timedelta(minutes=11)
+    assert not await call(engine, rail, paying, "result", at=soon, **PAID)
+    assert await call(engine, rail, paying, "result", at=later, **PAID)
+    assert not await call(engine, rail, paying, "result", at=later, **PAID), "it waits to be handled"
+    await handle(engine, rail, now=later)
+    assert await scalar(engine, "SELECT due_at FROM attempts") == later
+    assert not await call(engine, rail, paying, "status", at=later, outcome="failed", fault="recipient"), "it was proof"
+    assert await results(engine) == ["proof:failed", "rang"]
 
 
 async def test_a_failure_that_is_paid_after_all_is_found_out_by_asking(engine, rail, paying):
