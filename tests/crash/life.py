@@ -1,13 +1,14 @@
 """Real processes of the product that die where they are told: one that has imported everything forks the others at once.
 
-`python -m tests.crash.life` reads a JSON line of settings, then a JSON line for each process it shall start, and answers
-with its pid. A process is what `lastmile work` or `lastmile serve` is, with three differences: its clock runs faster, its
-loops don't rest as long, and at a point it was told it writes the point's name down and is gone.
+`python -m tests.crash.life` reads a JSON line for each process that it shall start, and answers with its pid. A process is
+what `lastmile work` or `lastmile serve` is, with three differences: its clock runs faster, its loops don't rest as long, and
+at a point it was told it writes the point's name down and is gone.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -27,16 +28,20 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 import gateway.chain.eth
 import gateway.chain.provider  # noqa: F401
 from gateway.chains import chain_sides
+from gateway.cli import app
 from gateway.clock import Clock
 from gateway.config import parse
+from gateway.db.session import reading, transaction
 from gateway.errors import Refusal
 from gateway.failpoints import arm
-from gateway.main import make_worker, open_gateway, run
+from gateway.main import Gateway, make_worker, open_gateway, run
 from gateway.payouts.cancel import cancel
 from gateway.process import tune_collector
+from gateway.treasury.approvals import approve_move
+from gateway.treasury.moves import Stage, list_moves
 from gateway.treasury.reconcile import reconcile
 
-OPERATOR = "amina"
+OPERATOR, SECOND = "amina", "brian"
 IDLE_MOST = timedelta(milliseconds=40)
 PROCESSORS: list[Any] = [
     structlog.processors.add_log_level,
@@ -144,13 +149,17 @@ async def live(settings: dict[str, Any], how: dict[str, Any]) -> None:
                     clock=clock,
                 )
             return
+        if how["does"] == "approve":
+            await approve(gateway)
+            return
         if how["does"] == "reconcile":
             async with AsyncExitStack() as stack:
                 sides = await chain_sides(parsed, stack, engine=gateway.engine, wallets=gateway.wallets)
                 await reconcile(gateway.engine, rails=gateway.rails, chains=sides, clock=clock)
             return
         worker = make_worker(gateway, only=frozenset(how["only"]))
-        worker.loops = tuple(replace(loop, idle=min(loop.idle, IDLE_MOST)) for loop in worker.loops)
+        named = [loop for loop in worker.loops if not how["loops"] or loop.name in how["loops"]]
+        worker.loops = tuple(replace(loop, idle=min(loop.idle, IDLE_MOST)) for loop in named)
         tune_collector()
         running = asyncio.create_task(worker.run())
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
@@ -158,21 +167,52 @@ async def live(settings: dict[str, Any], how: dict[str, Any]) -> None:
             await running
 
 
-def main() -> None:
-    settings = json.loads(sys.stdin.readline())
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+async def approve(gateway: Gateway) -> None:
+    """Two persons agree to every move of the newest plan."""
+    async with reading(gateway.engine) as connection:
+        planned = [view.move.id for view in await list_moves(connection) if view.stage is Stage.PLANNED]
+    for move_id in planned:
+        stage = Stage.PLANNED
+        for operator in (OPERATOR, SECOND):
+            if stage is Stage.APPROVED:
+                break
+            async with transaction(gateway.engine, point="people.approve") as connection:
+                given = {"operator": operator, "reason": "it is low", "rules": gateway.resolutions, "book": gateway.floats}
+                stage = (await approve_move(connection, move_id=move_id, **given, now=gateway.clock())).stage
+
+
+def obey(settings: dict[str, Any], how: dict[str, Any]) -> None:
+    """Do what a command does, until killed."""
+    arm(Death(how["points"], settings["book"]))
+    app(how["arguments"], standalone_mode=False)
+
+
+def begin(settings: dict[str, Any], how: dict[str, Any]) -> None:
+    """Be the process that is wanted."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # it waits for children of its own
     with Path(settings["log"]).open("a", buffering=1) as log:
         structlog.configure(processors=PROCESSORS, logger_factory=structlog.PrintLoggerFactory(log))
-        for line in sys.stdin:
-            child = os.fork()
-            if child == 0:
-                try:
-                    asyncio.run(live(settings, json.loads(line)))
-                except BaseException:
-                    traceback.print_exc(file=log)
-                    raise
-                return
-            print(child, flush=True)
+        try:
+            if how["does"] == "command":
+                obey(settings, how)
+            else:
+                asyncio.run(live(settings, how))
+        except BaseException:
+            traceback.print_exc(file=log)
+            raise
+
+
+def main() -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    # What is there now stays: children needn't look through it, and share it with their mother.
+    gc.collect()
+    gc.freeze()
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            begin(**json.loads(line))
+            return
+        print(child, flush=True)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +20,21 @@ from tests.factories import NOW, USDC
 ROOT = Path(__file__).parents[2]
 SPEED = 5
 """How much faster the children's clock runs: leases end sooner, and a busy machine still has a second to send in."""
-PLUGIN = "[lastmile.adapters]\ncrash = tests.crash.adapter:make\n"
+PATIENT = 3
+"""The same where time doesn't matter."""
+PLUGIN = "[lastmile.adapters]\ncrash = tests.crash.adapter:make\nrelay = tests.crash.relay:make\n"
 
 
-class Lives:
-    """Starts processes of the product and sees them die."""
+class Mother:
+    """The process that has imported everything and forks the others. One for all tests: to import takes seconds."""
 
-    def __init__(self, settings: dict[str, Any], folder: Path) -> None:
-        self.book, self.log = folder / "book", folder / "log"
-        self.book.touch()
+    def __init__(self, folder: Path) -> None:
         plugin = folder / "crash_rail-1.dist-info"
         plugin.mkdir()
         (plugin / "METADATA").write_text("Metadata-Version: 2.1\nName: crash-rail\nVersion: 1\n")
         (plugin / "entry_points.txt").write_text(PLUGIN)
         environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])}
-        self._mother = subprocess.Popen(
+        self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.crash.life"],
             cwd=ROOT,
             env=environment,
@@ -42,18 +43,40 @@ class Lives:
             text=True,
             bufsize=1,
         )
+
+    def start(self, settings: dict[str, Any], how: dict[str, Any]) -> int:
+        """A new process; its pid."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"settings": settings, "how": how}) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def close(self) -> None:
+        self._process.communicate(timeout=60)
+
+
+class Lives:
+    """Starts processes of the product and sees them die."""
+
+    def __init__(self, settings: dict[str, Any], folder: Path, mother: Mother) -> None:
+        self.book, self.log = folder / "book", folder / "log"
+        self.book.touch()
         made = {"book": str(self.book), "log": str(self.log), "monotonic": time.monotonic()}
-        self._say({"data": str(folder / "data"), "now": NOW.isoformat(), "speed": SPEED} | settings | made)
+        self._told = {"data": str(folder / "data"), "now": NOW.isoformat(), "speed": SPEED} | settings | made
+        self._mother = mother
         self.alive: set[int] = set()
         self.settings: dict[str, Any] = settings["tree"]
 
-    def work(self, *, points: Sequence[str] = (), only: Sequence[str] = ("orders", "payouts")) -> int:
-        """A new worker with the loops of these groups, which dies at the first of `points`; its pid."""
-        return self._start({"does": "work", "only": list(only), "points": list(points)})
+    def work(
+        self, *, points: Sequence[str] = (), only: Sequence[str] = ("orders", "payouts"), loops: Sequence[str] = ()
+    ) -> int:
+        """A new worker with the loops of these groups, or `loops` of them; it dies at the first of `points`. Its pid."""
+        return self._start({"does": "work", "only": list(only), "loops": list(loops), "points": list(points)})
 
     def freeze(self, *, at: str, only: Sequence[str] = ("orders", "payouts")) -> int:
         """A new worker that stands still at a point until it is thawed."""
-        return self._start({"does": "work", "only": list(only), "points": [at], "by": signal.SIGSTOP})
+        return self._start({"does": "work", "only": list(only), "loops": [], "points": [at], "by": signal.SIGSTOP})
 
     def thaw(self, pid: int) -> None:
         """Let a frozen process go on."""
@@ -70,6 +93,24 @@ class Lives:
     def compare(self, *, points: Sequence[str] = ()) -> int:
         """A process in which a person compares the books with the outside."""
         return self._start({"does": "reconcile", "points": list(points)})
+
+    def approve(self) -> int:
+        """A process in which two persons agree to what the newest plan moves between floats."""
+        return self._start({"does": "approve", "points": []})
+
+    def command(self, *arguments: str, points: Sequence[str] = ()) -> int:
+        """A process in which a person gives a command."""
+        return self._start({"does": "command", "arguments": list(arguments), "points": list(points)})
+
+    def calm_down(self, speed: float) -> None:
+        """From now on the clock of new processes runs at this speed: a busy machine sends too late by a fast one."""
+        past = (time.monotonic() - self._told["monotonic"]) * self._told["speed"]
+        now = datetime.fromisoformat(self._told["now"]) + timedelta(seconds=past)
+        self._told |= {"now": now.isoformat(), "monotonic": time.monotonic(), "speed": speed}
+
+    def skip(self, span: timedelta) -> None:
+        """For new processes it is so much later."""
+        self._told["now"] = (datetime.fromisoformat(self._told["now"]) + span).isoformat()
 
     def lives(self, pid: int) -> bool:
         """Whether it runs still."""
@@ -105,28 +146,17 @@ class Lives:
     def close(self) -> None:
         for pid in list(self.alive):
             self.kill(pid)
-        assert self._mother.stdin is not None
-        assert self._mother.stdout is not None
-        self._mother.stdin.close()
-        self._mother.wait(timeout=10)
-        self._mother.stdout.close()
 
     def _start(self, how: dict[str, Any]) -> int:
-        assert self._mother.stdout is not None
-        self._say(how)
-        pid = int(self._mother.stdout.readline())
+        pid = self._mother.start(self._told, how)
         self.alive.add(pid)
         return pid
 
-    def _say(self, document: dict[str, Any]) -> None:
-        assert self._mother.stdin is not None
-        self._mother.stdin.write(json.dumps(document) + "\n")
-        self._mother.stdin.flush()
-
 
 @contextmanager
-def lives(settings: dict[str, Any], folder: Path) -> Iterator[Lives]:
-    made = Lives(settings, folder)
+def lives(settings: dict[str, Any], folder: Path, mother: Mother) -> Iterator[Lives]:
+    """Processes of one gateway, which end with the block."""
+    made = Lives(settings, folder, mother)
     try:
         yield made
     finally:
@@ -139,9 +169,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def tree(*, rail_url: str, port: int, rates: Path, **chain: Any) -> dict[str, Any]:
-    """The settings of a gateway that pays by the small rail."""
-    rates.write_text(json.dumps({"as_of": NOW.isoformat(), "base": "USD", "rates": {"KES": "129.20"}}))
+def tree(*, rail_url: str, port: int, rates: Path, now: datetime = NOW, **chain: Any) -> dict[str, Any]:
+    """The settings of a gateway that pays by the small rail, with rates of `now`."""
+    rates.write_text(json.dumps({"as_of": now.isoformat(), "base": "USD", "rates": {"KES": "129.20"}}))
     name, chain_id = USDC.code.split("@")
     return {
         "server": {"public_url": f"http://127.0.0.1:{port}", "port": port},

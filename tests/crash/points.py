@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SIDES = ("before_commit", "after_commit")
 PEOPLE_S = ("api", "cli.py", "check.py", "commands", "demo", "devchain", "operators", "partners", "simulation", "web")
-"""Rooms that answer people and machines: no loop steps through them."""
+"""Rooms that answer people and machines: no loop steps through them. Few of their transactions have a name."""
+WORDS = ("transaction(", "failpoint(")
+"""What a file says that has a transaction or a point: only those are parsed."""
 UNNAMED = {
     "gateway/agents/claim.py": {"_made_before", "_counted", "_count"},  # an agent at his counter
     "gateway/agents/confirm.py": {"confirm"},  # the same
@@ -25,6 +29,20 @@ UNNAMED = {
     "gateway/main.py": {"_register"},  # at start, before any loop
 }
 """Transactions without a name, by file and function: steps of loops have none of them."""
+WORLDS = {
+    "payouts": (
+        *("cancel", "deadlines", "depegged", "deposits", "dispatch", "experience", "frozen", "inbox", "poll", "send"),
+        "weather",
+    ),
+    "chains": (
+        *("lease", "market", "rates", "reconcile", "refunds", "settle", "strays", "submit", "sweeper", "tokenwatch"),
+        "watcher",
+    ),
+    "legs": ("legs",),
+    "later": ("backlog", "codes", "floats", "moves", "offers", "routes"),
+    "quotes": ("quotes",),
+}
+"""Which test kills at which points, by the first word of their names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +57,31 @@ class Place:
 
 
 def places(root: Path = ROOT) -> list[Place]:
-    """Every transaction and every point of what loops step through."""
-    files = {str(file.relative_to(root)): file for file in sorted((root / "gateway").rglob("*.py"))}
-    return [place for path, file in files.items() if not _of_people(path) for place in _places(path, file.read_text())]
+    """Every point, and every transaction of what loops step through."""
+    return _all(root)
+
+
+@cache
+def _all(root: Path) -> list[Place]:
+    texts = {str(file.relative_to(root)): file.read_text() for file in sorted((root / "gateway").rglob("*.py"))}
+    spoken = {path: text for path, text in texts.items() if any(word in text for word in WORDS)}
+    found = [(path, place) for path, text in spoken.items() for place in _places(path, text)]
+    return [place for path, place in found if place.points or not _of_people(path)]
 
 
 def points(root: Path = ROOT) -> list[str]:
     """The names of all points."""
     return sorted({point for place in places(root) for point in place.points})
+
+
+def points_of(world: str) -> list[str]:
+    """The names of those points at which one of `WORLDS` kills."""
+    return [point for point in points() if room_of(point) in WORLDS[world]]
+
+
+def room_of(point: str) -> str:
+    """The first word of a point's name."""
+    return re.split("[.:]", point, maxsplit=1)[0]
 
 
 def nameless(found: list[Place]) -> list[str]:

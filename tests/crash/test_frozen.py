@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from tests.crash.lives import Lives
 from tests.crash.rail import Way
 from tests.crash.test_every_point import rest
 from tests.crash.world import Town, before
 
-WITHIN_S = 30
+WITHIN_S = 90
 AWAKE_S = 2
 """How long it is watched after it has woken up."""
 
@@ -55,3 +57,13 @@ async def test_it_does_not_record(town: Town, lived: Lives) -> None:
     await until(kept)
     assert await town.column("SELECT outcome FROM attempts") == ["pending"]
     assert await town.column("SELECT state FROM orders") == ["paying"]
+
+
+@pytest.mark.slow
+async def test_it_keeps_nobody_from_its_rail(town: Town, lived: Lives) -> None:
+    worker = await freeze(town, lived, Way.AT_ONCE, at="dispatch.claim:before_commit")
+    await rest(town, lived)
+    lived.thaw(worker)
+    await town.add([Way.AT_ONCE])
+    await rest(town, lived)
+    await town.check()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.points import UNNAMED, nameless, places, points
+from tests.crash.points import UNNAMED, WORLDS, nameless, places, points, room_of
 
 
 def test_no_loop_has_a_nameless_transaction() -> None:
@@ -21,6 +21,11 @@ def test_every_exception_is_still_one() -> None:
 def test_a_name_stands_for_one_transaction() -> None:
     found = [point for place in places() for point in place.points]
     assert sorted(found) == points()
+
+
+def test_each_point_is_killed_at_in_one_world() -> None:
+    visited = [room for rooms in WORLDS.values() for room in rooms]
+    assert sorted(visited) == sorted({room_of(point) for point in points()})
 
 
 def test_the_answer_to_a_rail_has_a_name_too() -> None:

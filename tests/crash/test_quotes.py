@@ -11,9 +11,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from gateway.config import parse
 from gateway.db.session import transaction
 from gateway.partners.clients import add_partner
-from tests.crash.lives import Lives, free_port, lives, tree
+from gateway.pricing.refresh import refresh_rates
+from gateway.wiring import make_sources
+from tests.crash.lives import Lives, Mother, free_port, lives, tree
 from tests.crash.world import before
 from tests.factories import NOW
 
@@ -26,11 +29,11 @@ ASK = {
 
 
 @pytest.fixture
-def served(database_url: str, tmp_path: Path) -> Iterator[Lives]:
+def served(database_url: str, tmp_path: Path, mother: Mother) -> Iterator[Lives]:
     """Processes of a gateway that promises two thousand dollars at once."""
     settings = tree(rail_url="http://127.0.0.1:9", port=free_port(), rates=tmp_path / "rates.json")
     settings["pricing"]["exposure_cap"] = "2000"
-    with lives({"tree": settings, "database": database_url}, tmp_path) as made:
+    with lives({"tree": settings, "database": database_url}, tmp_path, mother) as made:
         yield made
 
 
@@ -66,20 +69,16 @@ async def ask(client: httpx.AsyncClient, headers: dict[str, str]) -> bool:
         return False
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(120)
 async def test_a_server_killed_at_either_side_of_the_commit_promises_what_it_stored(
     served: Lives, engine: AsyncEngine
 ) -> None:
-    served.work(only=["rates"])
+    await refresh_rates(engine, sources=make_sources(parse(tree=served.settings)), now=NOW)
     async with httpx.AsyncClient(base_url=served.settings["server"]["public_url"], timeout=WITHIN_S) as client:
         promised = 0
         for side in ("before_commit", "after_commit"):
             server = served.serve(points=[f"quotes.group:{side}"])
             await answered(client)
             headers = await token(engine, client, side)
-            while not await value(engine, "SELECT count(*) FROM rate_observations"):
-                await asyncio.sleep(0.05)
             assert not any(await asyncio.gather(*(ask(client, headers) for _ in range(MANY))))
             served.kill(server)
             stored = await value(engine, "SELECT count(*) FROM quotes")

@@ -21,7 +21,7 @@ BATCH = 20
 
 
 @pytest.mark.parametrize(
-    ("kills", "orders"), [(20, 160), pytest.param(200, 1_000, marks=[pytest.mark.slow, pytest.mark.timeout(1200)])]
+    ("kills", "orders"), [(20, 160), pytest.param(200, 1_000, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])]
 )
 async def test_killed_at_any_moment_everybody_is_paid_once(town: Town, lived: Lives, kills: int, orders: int) -> None:
     random = Random(kills)
@@ -39,7 +39,7 @@ async def test_killed_at_any_moment_everybody_is_paid_once(town: Town, lived: Li
         victim = random.randrange(len(workers))
         lived.kill(workers[victim])
         workers[victim] = lived.work()
-    await rest(town, lived, within_s=120 + orders / 4)
+    await rest(town, lived, within_s=240 + orders)
     await town.check()
     assert len(town.ends) >= orders
 

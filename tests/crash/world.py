@@ -22,6 +22,7 @@ from gateway.money import Asset
 from gateway.orders.accept import Acceptance, Accepted, accept_quote
 from gateway.orders.funding import book_deposits
 from gateway.orders.recipients import Recipient
+from gateway.pricing import halts
 from gateway.pricing.models import Quote
 from tests.crash.rail import Book, Way
 from tests.factories import FACTORIES, KES, NOW, USDC, make_deposit, quote_row
@@ -45,6 +46,8 @@ class Town:
     ends: dict[str, str] = field(default_factory=dict)
     robbed: list[str] = field(default_factory=list)
     """Orders whose money has been taken, or will be."""
+    stopped: list[str] = field(default_factory=list)
+    """Coins that nobody takes."""
 
     async def unlike(self) -> dict[str, tuple[str | None, str, str]]:
         """Which orders aren't where they have to rest: account, state, end, and what their rail does."""
@@ -74,6 +77,26 @@ class Town:
         async with transaction(self.engine) as connection:
             await freeze_asset(connection, asset=coin.code, kind=FreezeKind.PAUSED, reason="It is paused.", now=NOW)
         self.ends |= dict.fromkeys(orders, "held")
+
+    async def add_depegged(self, number: int) -> None:
+        """Funded orders whose coin had been stopped, which nobody knew when they were booked: no worker may be alive."""
+        coin = Asset(f"USDP{next(_numbers)}@31337", 6)
+        orders = await self._accept([Way.AT_ONCE] * number, asset=coin)
+        for order in orders.values():
+            await make_deposit(self.engine, order, asset=coin)
+        while await book_deposits(self.engine, least={}, now=NOW):
+            pass
+        self.stopped.append(coin.code.partition("@")[0])
+        async with transaction(self.engine) as connection:
+            await halts.halt(connection, subject=self.stopped[-1], operator="amina", reason="it fell", now=NOW)
+        self.ends |= dict.fromkeys(orders, "paid")
+
+    async def coins_recover(self) -> None:
+        """Every coin is worth what it should be: what was held because of it goes on by itself."""
+        async with transaction(self.engine) as connection:
+            for symbol in self.stopped:
+                await halts.resume(connection, subject=symbol, operator="amina", reason="it rose", now=NOW)
+        self.stopped.clear()
 
     async def add_robbed(self, ways: Sequence[Way]) -> None:
         """Orders whose money is taken out of the books while the rail pays them: their answers can't be recorded."""
