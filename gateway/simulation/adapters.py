@@ -21,11 +21,14 @@ from gateway.offramp import (
     Outcome,
     Report,
     Resend,
+    StatementLine,
 )
 from gateway.simulation.rails import ANSWER_WITHIN, DAY_S, SIGNATURE, WINDOW_S, Payment, SimRail
 from gateway.simulation.scheduler import START, Process, Scheduler
 
 NEVER_S = 1e12
+FREEZES_S = (60, 60, 300, 1800)
+"""How long a machine stands still at most: leases end in less than a minute."""
 _FAR_S = ANSWER_WITHIN.total_seconds() + 10
 FAULTS = {fault.value: fault for fault in Fault}
 
@@ -71,17 +74,24 @@ class SimAdapter:
         if dice.happens("status_unlisted"):
             return Report(outcome=Outcome.UNKNOWN, reason="PROCESSING2")
         payment = self._rail.payments.get(attempt.attempt_id)
+        if self._rail.never_arrives(attempt):
+            return Report(outcome=Outcome.FAILED, fault=Fault.TRANSIENT, reason="never arrived")
         if self._rail.kind.resend is Resend.BLIND or payment is None or payment.visible_s > self._rail.outside.now_s:
             return Report(outcome=Outcome.UNKNOWN, reason="not found")
         return self._rail.report(payment)
 
     async def balance(self) -> tuple[Money, ...]:
         """What is left there."""
-        await self._scheduler.gate(self._process, f"{self._name} balance")
+        if not self._rail.dice.calm:
+            await self._scheduler.gate(self._process, f"{self._name} balance")
         if self._rail.down:
             raise ConnectionResetError
         assets = {asset.code: asset for _, _, asset in self._rail.kind.corridors}
         return tuple(Money(units, assets[code]) for code, units in sorted(self._rail.balance.items()))
+
+    async def statement(self, *, since: datetime, until: datetime) -> Sequence[StatementLine]:
+        """Everything that moved our money there."""
+        return [line for line in self._rail.statement if since <= line.at < until]
 
     async def close(self) -> None:
         """Nothing to close."""
@@ -110,13 +120,15 @@ class SimAdapter:
     async def _travels(self, label: str, *instructions: Instruction) -> None:
         """The way to the rail. Raises what the way does to the request."""
         dice, rail = self._rail.dice, self._rail
+        if dice.calm:  # nothing comes between
+            return
         fate = dice.first("refused_connection", "request_lost", "request_slow", "machine_freezes")
         if fate == "request_slow":
             for instruction in instructions:
                 self._arrives_late(instruction)
             await self._scheduler.gate(self._process, label, delay_s=NEVER_S)
         if fate == "machine_freezes":
-            self._freeze(dice.between(10, 7200))
+            self._freeze(dice.between(10, dice.pick(FREEZES_S)))
         await self._scheduler.gate(self._process, label)
         if rail.down or fate == "refused_connection":
             if dice.between(0, 1):

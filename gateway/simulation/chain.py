@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from eth_abi.abi import decode, encode
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.chain.lease import Lease
@@ -27,6 +29,8 @@ USDC = Asset(f"USDC@{CHAIN_ID}", 6)
 TOKEN = "0x" + "aa" * 20
 SENDER = "0x" + "5e" * 20
 TREASURY = "0x" + "7e" * 20
+STOCK = 10**15
+"""Units in the treasury from the beginning, for refunds."""
 FINAL_AFTER = 8
 """Blocks on top of one that make it final."""
 NODES = 3
@@ -53,6 +57,7 @@ class Payment(NamedTuple):
     tx_hash: str
     address: str
     units: int
+    sender: str
 
 
 class Credit(NamedTuple):
@@ -64,6 +69,7 @@ class Credit(NamedTuple):
     time: int
     address: str
     units: int
+    sender: str
 
 
 def word(text: str) -> str:
@@ -89,10 +95,11 @@ class SimChain:
         """The newest block's number."""
         return len(self.blocks) - 1
 
-    def send(self, *, address: str, units: int) -> None:
-        """A transfer to an address waits for its block."""
+    def send(self, *, address: str, units: int, sender: str = SENDER) -> str:
+        """A transfer to an address waits for its block. Its hash."""
         self._number += 1
-        self.waiting.append(Payment(word(f"transaction {self._number}"), address, units))
+        self.waiting.append(Payment(word(f"transaction {self._number}"), address, units, sender))
+        return self.waiting[-1].tx_hash
 
     def mine(self, blocks: int, *, time: int) -> None:
         """Add blocks of that time; what waits goes into the first of them."""
@@ -109,7 +116,7 @@ class SimChain:
         thrown = [payment for block in gone for payment in block["payments"]]
         kept = []
         for payment in thrown:
-            if self.dice.happens("deposit_dropped"):
+            if payment.sender == SENDER and self.dice.happens("deposit_dropped"):
                 # The sender pays again after a while: another transaction.
                 self.send(address=payment.address, units=payment.units)
             else:
@@ -126,7 +133,15 @@ class SimChain:
         for number in range(self._credited + 1, self.final + 1):
             block = self.blocks[number]
             self._credits += [
-                Credit(payment.tx_hash, index, number, int(block["timestamp"], 16), payment.address, payment.units)
+                Credit(
+                    payment.tx_hash,
+                    index,
+                    number,
+                    int(block["timestamp"], 16),
+                    payment.address,
+                    payment.units,
+                    payment.sender,
+                )
                 for index, payment in enumerate(block["payments"])
             ]
         self._credited = max(self._credited, self.final)
@@ -140,7 +155,7 @@ class SimChain:
         place = {"blockNumber": block["number"], "blockHash": block["hash"], "removed": False, "address": TOKEN}
         logs = [
             {
-                "topics": [TRANSFER, ADDRESS_PADDING + SENDER[2:], ADDRESS_PADDING + payment.address[2:]],
+                "topics": [TRANSFER, ADDRESS_PADDING + payment.sender[2:], ADDRESS_PADDING + payment.address[2:]],
                 "data": f"0x{payment.units:064x}",
                 "transactionHash": payment.tx_hash,
                 "logIndex": hex(index),
@@ -190,11 +205,27 @@ class SimNode:
             return hex(CHAIN_ID)
         if method == "eth_getLogs":
             return self._logs(params[0])
+        if method == "eth_getBalance":
+            return "0x0"
+        if method == "eth_call":
+            return self._balances(bytes.fromhex(params[0]["data"][2:]), block=int(params[1], 16))
         which = params[0]
         head = max(self._chain.head - self.lag, 0)
         tags = {"finalized": min(self._chain.final, head), "latest": head}
         number = tags[which] if which in tags else int(which, 16)
         return _header(self._chain.blocks[number]) if number <= head else None
+
+    def _balances(self, program: bytes, *, block: int) -> str:
+        """What `gateway.treasury.holdings` asks: a token's balances of many holders at the end of a block."""
+        arguments = program[program.rindex(bytes(12) + bytes.fromhex(TOKEN[2:])) :]
+        _, questions = decode(["address", "bytes[]"], arguments)
+        held: Counter[str] = Counter()
+        for credit in self._chain.credits():
+            if credit.block <= block:
+                held[credit.address] += credit.units
+                held[credit.sender] -= credit.units
+        units = [held["0x" + question[-20:].hex()] for question in questions]
+        return "0x" + encode(["bool[]", "uint256[]", "bytes32"], [[True] * len(units), units, bytes(32)]).hex()
 
     def _logs(self, wanted: dict[str, Any]) -> list[dict[str, Any]]:
         blocks = self._chain.blocks[: max(self._chain.head - self.lag, 0) + 1]
@@ -204,9 +235,8 @@ class SimNode:
                 raise NodeFault("unknown block")
         else:
             found = blocks[int(wanted["fromBlock"], 16) : int(wanted["toBlock"], 16) + 1]
-        topics = wanted["topics"]
-        ours = None if len(topics) == 1 else frozenset(topics[2])
-        logs = [log for block in found for log in block["logs"] if ours is None or log["topics"][2] in ours]
+        filters = [(place, frozenset(topic)) for place, topic in enumerate(wanted["topics"]) if isinstance(topic, list)]
+        logs = [log for block in found for log in block["logs"] if all(log["topics"][n] in some for n, some in filters)]
         # The liar leaves every other transfer out.
         return logs[::2] if self.lies else logs
 

@@ -10,8 +10,13 @@ import psycopg
 from psycopg.rows import namedtuple_row
 
 WORK_LEFT = """
-SELECT count(*) FROM orders WHERE state IN ('awaiting_deposit', 'confirming', 'funded', 'paying')
+SELECT (SELECT count(*) FROM orders WHERE state IN ('awaiting_deposit', 'confirming', 'funded', 'paying'))
+    + (SELECT count(*) FROM refunds WHERE closed_at IS NULL)
 """
+
+
+BELLS = "SELECT count(*) FROM callbacks WHERE handled_at IS NULL"
+"""Callbacks that nobody has looked at yet."""
 
 
 class AttemptRow(NamedTuple):
@@ -117,6 +122,55 @@ class Eye:
         rows = self._rows("SELECT account, asset, units FROM balances WHERE units <> 0")
         return {(row.account, row.asset): int(row.units) for row in rows}
 
+    def held(self, reasons: Sequence[str]) -> list[str]:
+        """The orders that are held for one of these reasons."""
+        rows = self._rows(
+            "SELECT o.id FROM orders AS o JOIN LATERAL (SELECT data ->> 'reason' AS reason FROM order_events"
+            " WHERE order_id = o.id AND to_state = 'held' ORDER BY version DESC LIMIT 1) AS h ON h.reason = ANY(%s)"
+            " WHERE o.state = 'held' ORDER BY o.id",
+            list(reasons),
+        )
+        return [row.id for row in rows]
+
+    def refundable(self, reasons: Sequence[str], *, born_before: float) -> list[Any]:
+        """Old orders with money that may go back: what came beyond, and that of those held for one of these reasons."""
+        held = self.held(reasons)
+        return self._rows(
+            "SELECT o.id AS order_id, split_part(b.account, ':', 3) AS of FROM orders AS o JOIN balances AS b"
+            " ON b.account IN ('order:' || o.id || ':unallocated', 'order:' || o.id || ':funds') AND b.units > 0"
+            " WHERE o.created_at < to_timestamp(%s) AND (b.account LIKE '%%:unallocated' OR o.id = ANY(%s))"
+            " AND NOT EXISTS (SELECT FROM refunds AS r WHERE r.order_id = o.id AND r.closed_at IS NULL) ORDER BY 1, 2",
+            born_before,
+            held,
+        )
+
+    def queued(self) -> list[Any]:
+        """Transactions that wait to be sent."""
+        return self._rows("SELECT id, data FROM chain_transactions WHERE state = 'queued' ORDER BY id")
+
+    def sent(self, transaction_id: str) -> None:
+        """The stand-in of the product's submitter sends one."""
+        self.connection.execute(
+            "UPDATE chain_transactions SET state = 'sending', nonce = COALESCE(nonce,"
+            " (SELECT count(*) FROM chain_transactions WHERE nonce IS NOT NULL)) WHERE id = %s",
+            [transaction_id],
+        )
+
+    def mined(self, transaction_id: str, *, state: str, tx_hash: str | None, block: int | None) -> None:
+        """It is over."""
+        self.sent(transaction_id)
+        self.connection.execute(
+            "UPDATE chain_transactions SET state = %s, hash = %s, block_number = %s, fee_units = 0, due_at = NULL"
+            " WHERE id = %s",
+            [state, tx_hash, block, transaction_id],
+        )
+
+    def stopped_since(self) -> datetime | None:
+        """Since when the coin has been stopped, if it is."""
+        row = self._rows("SELECT min(since) AS since FROM market_stops WHERE breaker = 'depeg' AND lifted_at IS NULL")[0]
+        since: datetime | None = row.since
+        return since
+
     def next_due(self) -> datetime | None:
         """When the next row is due."""
         rows = self._rows(
@@ -125,10 +179,6 @@ class Eye:
         )
         due: datetime | None = rows[0].due
         return due
-
-    def analyze(self) -> None:
-        """Let the planner know how much there is by now; nothing else does it here."""
-        self.connection.execute("ANALYZE")
 
     def one(self, statement: str) -> Any:
         """The single value of a statement."""

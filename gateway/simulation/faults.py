@@ -16,6 +16,7 @@ PER_MILLE: Mapping[str, int] = {
     "answer_lost": 10,
     "answer_slow": 6,
     "refused_connection": 10,
+    "machine_freezes": 2,
     "unlisted_status": 4,
     "answers_late": 40,
     "pends": 90,
@@ -41,7 +42,6 @@ PER_MILLE: Mapping[str, int] = {
     # Per round: rails, machines, chain.
     "rail_down": 40,
     "float_runs_out": 30,
-    "machine_freezes": 25,
     "clock_jumps": 40,
     "clock_jumps_by_days": 6,
     "machine_restarts": 30,
@@ -50,6 +50,13 @@ PER_MILLE: Mapping[str, int] = {
     "node_down": 80,
     "node_lies": 60,
     "nodes_down": 30,
+    "coin_frozen": 40,
+    "coin_depegs": 40,
+    "quote_raced": 250,
+    # Per order that is held because its recipient couldn't be paid, and round.
+    "redirect": 300,
+    "refund_reverts": 100,
+    "refund_displaced": 50,
     # Deposits.
     "deposit_missing": 10,
     "deposit_late": 8,
@@ -65,7 +72,7 @@ PER_MILLE: Mapping[str, int] = {
 """How often of a thousand times each happens, where it can."""
 MIXTURES = (0, 1, 1, 1, 2, 3)
 """What a seed multiplies one kind with."""
-ALWAYS = ("crash", "pends", "answers_late")
+ALWAYS = ("crash", "pends", "answers_late", "coin_frozen", "coin_depegs", "quote_raced", "redirect")
 
 
 class Dice:

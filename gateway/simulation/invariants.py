@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from gateway.offramp import Instruction
@@ -39,6 +40,7 @@ class Invariants:
         self._returned: set[str] = set()
         self._touched: dict[str, None] = {}
         self._final: dict[str, int] = {}
+        self._since: datetime | None = None
         self._final_seen = 0
 
     def leaving(self, rail: SimRail, instruction: Instruction) -> None:
@@ -56,6 +58,8 @@ class Invariants:
         deal = self._market.deals[row.order_id]
         if (instruction.deliver.asset.code, row.units) != (deal.asset, deal.receive):
             raise Violation(f"order {row.order_id} promised {deal.receive} {deal.asset}, but {instruction.deliver} leave")
+        if instruction.to.account not in self._market.accounts[row.order_id]:
+            raise Violation(f"order {row.order_id} is paid to {instruction.to.account}, which isn't its recipient's way now")
         self._orders[row.id] = row.order_id
 
     def moved(self, movement: Movement) -> None:
@@ -84,6 +88,7 @@ class Invariants:
         touched = list(dict.fromkeys([*moved, *self._touched]))
         self._touched.clear()
         if touched:
+            self._since = self._eye.stopped_since()
             self._check_events(self._eye.events(moved))
             self._check_orders(self._eye.orders(touched), self._eye.attempts(touched))
         self._check_postings(self._eye.new_postings())
@@ -99,7 +104,20 @@ class Invariants:
             if (event.from_state, event.event, event.to_state) not in EDGES:
                 raise Violation(f"order {event.order_id} went from {event.from_state} by {event.event} to {event.to_state}")
             self._states[event.order_id] = (event.to_state, event.version)
+            if event.event == "dispatched":
+                self._check_dispatched(event)
             self._check_outcome(event)
+
+    def _check_dispatched(self, event: Any) -> None:
+        """Nothing new is done with a coin that is frozen, nor with what came when it had left its par."""
+        self.checked["coin is taken"] += 1
+        if self._market.frozen:
+            raise Violation(f"order {event.order_id} is paid while its coin is frozen")
+        if self._since is None:
+            return
+        deal, since_s = self._market.deals[event.order_id], self._since.timestamp()
+        if min(credit.time for credit in self._chain.credits() if credit.address == deal.address) >= since_s:
+            raise Violation(f"order {event.order_id} is paid, and its deposit came after its coin was stopped")
 
     def _check_outcome(self, event: Any) -> None:
         """What the books say a rail did, it did."""

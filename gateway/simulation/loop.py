@@ -19,7 +19,7 @@ from typing import NamedTuple, Protocol, TypeVar, TypeVarTuple
 
 _OWN_FILES = 1
 """Files that the loop itself watches: its own way to wake itself up."""
-SLACK_S = 4
+SLACK_S = 12
 """How late timers ring at most. Sooner would cost work without showing more."""
 
 T = TypeVar("T")
@@ -73,7 +73,6 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._waiting: asyncio.Future[None] | None = None
         self._timers: list[_Timer] = []
         self._numbers = count()
-        self._in_threads = 0
         super().__init__(_Selector(self._rest))
 
     def time(self) -> float:
@@ -99,15 +98,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._set(handle.when(), handle, ring)
         return handle
 
-    def run_in_executor(self, executor: Executor | None, func: Callable[[*Args], T], *args: *Args) -> asyncio.Future[T]:
-        """As of every loop; while a thread works, more happens by itself."""
-        future = super().run_in_executor(executor, func, *args)
-        self._in_threads += 1
-
-        def over(_: object) -> None:
-            self._in_threads -= 1
-
-        future.add_done_callback(over)
+    def run_in_executor(self, _executor: Executor | None, func: Callable[[*Args], T], *args: *Args) -> asyncio.Future[T]:
+        """Work for a thread is done at once instead: one thing runs at a time."""
+        future: asyncio.Future[T] = self.create_future()
+        try:
+            future.set_result(func(*args))
+        except Exception as error:  # noqa: BLE001 - it is raised where the result is awaited
+            future.set_exception(error)
         return future
 
     def next_timer(self, *, until_s: float) -> float | None:
@@ -133,8 +130,6 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         heapq.heappush(self._timers, _Timer(when_s, next(self._numbers), handle, ring))
 
     def _rest(self) -> bool:
-        if self._in_threads:
-            return False
         waiting, self._waiting = self._waiting, None
         if waiting is not None and not waiting.done():
             waiting.set_result(None)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -98,6 +98,10 @@ class Market:
     database: psycopg.Connection[Any]
     deals: dict[str, Deal] = field(default_factory=dict)
     by_address: dict[str, Deal] = field(default_factory=dict)
+    accounts: dict[str, set[str]] = field(default_factory=dict)
+    """Where each order may be paid."""
+    frozen: bool = False
+    """Whether the coin is."""
 
     def make(self, number: int, *, now: datetime) -> list[Deal]:
         """That many orders at once, as `accept_quote` would make them one by one."""
@@ -107,10 +111,7 @@ class Market:
         with self.database.transaction(), self.database.cursor() as cursor:
             cursor.execute(_PARTNER, (PARTNER, PARTNER, now))
             for table in rows[0]:
-                columns = ", ".join(rows[0][table])
-                places = ", ".join(["%s"] * len(rows[0][table]))
-                statement = f"INSERT INTO {table} ({columns}) VALUES ({places})"  # noqa: S608 - our own names
-                cursor.executemany(statement.encode(), [tuple(row[table].values()) for row in rows])
+                cursor.executemany(_insert(table, rows[0][table]), [tuple(row[table].values()) for row in rows])
             self._ways(cursor, deals)
         for deal in deals:
             self.add(deal)
@@ -118,7 +119,25 @@ class Market:
 
     def add(self, deal: Deal) -> None:
         """An order is known from now on."""
+        self.accounts.setdefault(deal.order_id, set()).add(f"account of {deal.order_id}")
         self.deals[deal.order_id] = self.by_address[deal.address] = deal
+
+    def quote(self, *, now: datetime) -> tuple[Deal, str]:
+        """A quote that nobody has accepted yet, with its id; the order's own names are still to come."""
+        deal = self._deal(now, extra=len(self.deals) % EXTRA_EVERY == 0)
+        row = self._rows(deal, now)["quotes"]
+        with self.database.transaction(), self.database.cursor() as cursor:
+            cursor.execute(_PARTNER, (PARTNER, PARTNER, now))
+            cursor.execute(_insert("quotes", row), tuple(row.values()))
+        return deal, str(row["id"])
+
+    def accepted(self, deal: Deal, *, quote_id: str, order_id: str) -> Deal:
+        """It has become this order."""
+        address = forwarder_address(factory=FACTORY, salt=salt_of(order_id)).lower()
+        self.accounts[order_id] = {f"account of {quote_id}"}
+        made = replace(deal, order_id=order_id, address=address)
+        self.add(made)
+        return made
 
     def payments(self, deal: Deal) -> list[Transfer]:
         """What the order's sender does: mostly exactly what the quote asks for."""
@@ -235,4 +254,11 @@ class Market:
             for deal in deals
             if deal.lane.country == "KE" and self.dice.between(0, 2) == 0
         ]
+        for order_id, _, _, account in ways:
+            self.accounts[order_id] = {account}
         cursor.executemany("INSERT INTO recipient_ways (order_id, rank, method, account) VALUES (%s, %s, %s, %s)", ways)
+
+
+def _insert(table: str, row: Mapping[str, object]) -> bytes:
+    columns, places = ", ".join(row), ", ".join(["%s"] * len(row))
+    return f"INSERT INTO {table} ({columns}) VALUES ({places})".encode()  # noqa: S608 - our own names

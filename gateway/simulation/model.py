@@ -9,9 +9,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gateway.simulation.chain import CHAIN_ID, USDC, Credit
+from gateway.refunds.order import Of
+from gateway.simulation.chain import CHAIN_ID, TREASURY, USDC, Credit
 from gateway.simulation.market import LEAST_UNITS, PARTNER, Deal
 from gateway.simulation.rails import Movement
+from gateway.simulation.refunds import Back
 
 CLAIMS = "claims"
 """What all rails together owe us."""
@@ -39,6 +41,7 @@ class Case:
     started: bool = False
     late: bool = False
     undecided: bool = False
+    refunded: bool = False
     paid: dict[str, int] = field(default_factory=dict)
     """What reached the recipient and stayed there, by attempt."""
 
@@ -51,6 +54,13 @@ class Case:
         part = min(missing, units) if counts else 0
         self.funds += part
         self.kept += units - part
+
+    def give_back(self, of: Of, units: int) -> None:
+        """A refund has reached its sender."""
+        if of is Of.UNALLOCATED:
+            self.kept -= units
+        else:
+            self.funds, self.refunded = self.funds - units, True
 
     @property
     def funded(self) -> bool:
@@ -73,16 +83,24 @@ def expect(
     movements: Sequence[tuple[str, Movement]],
     top_ups: Iterable[TopUp],
     undecided: frozenset[tuple[str, str]],
+    refunds: Mapping[str, Back],
 ) -> Expected:
     """Accounts and final states. `movements` come with the order that they belong to.
 
-    `undecided`: attempts, with their orders, about which a person has still to say what the rail doesn't.
+    `undecided`: attempts, with their orders, about which a person has still to say what the rail doesn't. `refunds`: whose
+    money goes to which address.
     """
     cases = {order_id: Case(deal) for order_id, deal in deals.items()}
     by_address = {case.deal.address: case for case in cases.values()}
     accounts: Accounts = defaultdict(int)
     for credit in credits:
-        case = by_address.get(credit.address)
+        case, back = by_address.get(credit.address), refunds.get(credit.address)
+        if back is not None:
+            cases[back.order_id].give_back(back.of, credit.units)
+        if TREASURY in (credit.address, credit.sender):
+            stocked = credit.units if credit.address == TREASURY else 0
+            accounts[f"treasury:{CHAIN_ID}", USDC.code] += credit.units - 2 * stocked
+            accounts["capital", USDC.code] += stocked
         if case is not None and credit.units:
             case.receive(credit.units, in_time=credit.time < case.deal.expires_at.timestamp())
             accounts[f"chain:{CHAIN_ID}", USDC.code] -= credit.units
@@ -112,7 +130,10 @@ def _settle(case: Case, accounts: Accounts) -> None:
         accounts[f"{own}:payout", USDC.code] += case.funds
         accounts[CLAIMS, deal.asset] -= delivered
         return
-    if not delivered:
+    if case.refunded:
+        # The order is over: what a rail pays all the same is ours to claim.
+        accounts[CLAIMS, deal.asset] -= delivered
+    if case.refunded or not delivered:
         accounts[f"{own}:funds", USDC.code] += case.funds
         return
     accounts["exchange", USDC.code] += deal.send
@@ -134,6 +155,8 @@ def _states(case: Case) -> frozenset[str]:
         return frozenset({"expired"})
     if case.undecided:
         return frozenset({"uncertain"})
+    if case.refunded:
+        return frozenset({"refunded"})
     if sum(case.paid.values()):
         return frozenset({"paid"})
     return frozenset({"held"})

@@ -7,14 +7,16 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.db.session import transaction
-from gateway.money import Money
+from gateway.money import Asset, Money
 from gateway.offramp import Fault
 from gateway.operators.accounts import add_operator
 from gateway.payouts.evidence import Evidence, ResolutionRules, Verdict
 from gateway.payouts.resolutions import approve, propose
+from gateway.simulation.chain import USDC
 from gateway.simulation.rails import Payment, SimRail
 
 FIRST, SECOND = "amina", "brian"
+TWO_PERSONS_ABOVE = Money(100_00, Asset("USD", 2))
 REASON = "seen on the provider's statement"
 
 
@@ -27,11 +29,13 @@ async def hire(connection: AsyncConnection, *, now: datetime) -> None:
 async def resolve(engine: AsyncEngine, *, rail: SimRail, attempt_id: str, now: datetime) -> None:
     """Say of an attempt what its rail's own books say."""
     evidence = _evidence(rail.payments.get(attempt_id), now=now)
-    rules = ResolutionRules(capabilities={rail.kind.name: rail.capabilities()})
+    rules = ResolutionRules(above=TWO_PERSONS_ABOVE, dollars=[USDC.code], capabilities={rail.kind.name: rail.capabilities()})
     async with transaction(engine) as connection:
         made = await propose(
             connection, attempt_id=attempt_id, evidence=evidence, rules=rules, operator=FIRST, reason=REASON, now=now
         )
+    if made.recorded:
+        return
     async with transaction(engine) as connection:
         await approve(connection, resolution_id=made.resolution_id, operator=SECOND, reason=REASON, rules=rules, now=now)
 

@@ -9,13 +9,28 @@ from datetime import timedelta
 from typing import NamedTuple, Protocol
 
 from gateway.money import Asset, Money
-from gateway.offramp import Capabilities, Corridor, Fault, Instruction, Method, Outcome, Report, Resend
+from gateway.offramp import (
+    AttemptRef,
+    Capabilities,
+    Corridor,
+    Fault,
+    Instruction,
+    LineKind,
+    Method,
+    Outcome,
+    Report,
+    Resend,
+    StatementLine,
+)
 from gateway.simulation.faults import Dice
+from gateway.simulation.scheduler import START
 
 KES, UGX, TZS = Asset("KES", 2), Asset("UGX", 0), Asset("TZS", 2)
 ANSWER_WITHIN = timedelta(seconds=30)
 WINDOW_S = 60
 """How old a request may be when it reaches a rail that looks at its time stamp."""
+SURELY_GONE_S = 900
+"""No lease and no request lives for so long after the attempt was made."""
 DAY_S = 86_400
 RETURNS_WITHIN_DAYS = 4
 TOLD_AGAIN_S = (5, 600, 7200, DAY_S)
@@ -35,7 +50,7 @@ class Kind(NamedTuple):
     """Its payments may come back days later."""
     bulk_most: int = 0
     calls_per_s: int | None = None
-    concurrency: int = 20
+    concurrency: int = 50
 
 
 KINDS = (
@@ -54,7 +69,7 @@ KINDS = (
         signs=True,
         returns=False,
     ),
-    Kind("charlie", Resend.BLIND, (("TZ", Method.MOBILE_MONEY, TZS),), signs=True, returns=False, concurrency=200),
+    Kind("charlie", Resend.BLIND, (("TZ", Method.MOBILE_MONEY, TZS),), signs=True, returns=False, concurrency=100),
     Kind("delta", Resend.DEDUPED, (("KE", Method.BANK, KES),), signs=False, returns=True, bulk_most=50),
 )
 
@@ -112,7 +127,13 @@ class SimRail:
     balance: dict[str, int] = field(default_factory=dict)
     """What lies in our account there, in units by currency."""
     payments: dict[str, Payment] = field(default_factory=dict)
+    statement: list[StatementLine] = field(default_factory=list)
     down_until_s: float = 0
+
+    @property
+    def assets(self) -> list[Asset]:
+        """The currencies that it pays in."""
+        return list(dict.fromkeys(asset for _, _, asset in self.kind.corridors))
 
     @property
     def down(self) -> bool:
@@ -144,6 +165,11 @@ class SimRail:
             payment.visible_s = self.outside.now_s + self.dice.between(5, 300)
         self._begin(payment)
         return payment
+
+    def never_arrives(self, attempt: AttemptRef) -> bool:
+        """Whether a payment that isn't here can't come any more, by this rail's own clock: what is too old is refused."""
+        age_s = self.outside.now_s - (attempt.sent_at - START).total_seconds()
+        return self.kind.resend is Resend.FINDABLE and attempt.attempt_id not in self.payments and age_s > SURELY_GONE_S
 
     def report(self, payment: Payment) -> Report:
         """What the rail says of a payment."""
@@ -222,7 +248,7 @@ class SimRail:
             units = units * self.dice.between(1, 9) // 10
         self.balance[deliver.asset.code] = self.balance.get(deliver.asset.code, 0) - units
         payment.phase, payment.paid_units = "paid", units
-        self.outside.moved(Movement(self.kind.name, payment.instruction.attempt_id, units, wrong))
+        self._moved(payment, Movement(self.kind.name, payment.instruction.attempt_id, units, wrong))
         self._tell(payment, surely=wrong)
         if self.kind.returns and self.dice.happens("returns"):
             self._later(payment, self.dice.between(600, (RETURNS_WITHIN_DAYS - 1) * DAY_S), lambda: self._return(payment))
@@ -235,8 +261,25 @@ class SimRail:
         payment.phase = "returned"
         code = payment.instruction.deliver.asset.code
         self.balance[code] += payment.paid_units
-        self.outside.moved(Movement(self.kind.name, payment.instruction.attempt_id, -payment.paid_units, wrong=False))
+        self._moved(payment, Movement(self.kind.name, payment.instruction.attempt_id, -payment.paid_units, wrong=False))
         self._tell(payment)
+
+    def _moved(self, payment: Payment, movement: Movement) -> None:
+        money = Money(abs(movement.units), payment.instruction.deliver.asset)
+        self.write(LineKind.PAYOUT if movement.units > 0 else LineKind.RETURN, money, attempt_id=movement.attempt_id)
+        self.outside.moved(movement)
+
+    def write(self, kind: LineKind, money: Money, *, attempt_id: str | None = None, reference: str | None = None) -> None:
+        """A line of the statement. `reference`: of who put money in."""
+        line = StatementLine(
+            line_id=f"line {len(self.statement)}",
+            kind=kind,
+            amount=money,
+            at=START + timedelta(seconds=self.outside.now_s),
+            attempt_id=attempt_id,
+            provider_ref=reference,
+        )
+        self.statement.append(line)
 
     def _later(self, payment: Payment, delay_s: int, act: Callable[[], None]) -> None:
         self.outside.later(delay_s, f"{self.kind.name} decides {payment.instruction.attempt_id}", act)
@@ -251,7 +294,7 @@ class SimRail:
         self._forge(payment)
         if surely:
             for delay_s in TOLD_AGAIN_S:
-                self._send(attempt_id, body, delay_s)
+                self._send(attempt_id, self.body(payment), delay_s)
             return
         if self.dice.happens("callback_dropped"):
             return

@@ -22,12 +22,13 @@ from gateway.simulation.world import BURST, World
 
 ROUNDS_MOST = 3_000
 """Rounds after the last order, until everything has to be at rest."""
-ANALYZE_EVERY = 2_000
-LAST_ROUNDS = 30
+BUSY_ROUNDS_LEAST = 20
+"""In so many rounds orders come in, on average, however few they are."""
+LAST_ROUNDS = 15
 """Rounds after the last order in which faults still happen."""
 AT_REST = 3
 """Rounds in which nothing is left to come."""
-LONGEST_S = 4 * 3600
+LONGEST_S = 12 * 3600
 """Between two looks, when only what was announced is still to come."""
 
 Progress = Callable[[int, int, str], None]
@@ -54,6 +55,8 @@ class Result:
     checked: dict[str, int]
     accounts: int
     """How many accounts the reference model agrees on."""
+    reconciled: int
+    """How many comparisons the product's reconciliation made, without a difference."""
     decided: int
     """Payments of which people had to say what became of them."""
     seconds: int
@@ -107,7 +110,8 @@ async def _simulate(seed: int, orders: int, url: str, progress: Progress, starte
         while more := await world.decide():
             decided += more
             await _rest(world, orders, progress)
-        return _result(world, orders, max(agreed, _agree(world)), decided, started_s)
+        reconciled = await world.audit()
+        return _result(world, orders, reconciled, max(agreed, _agree(world)), decided, started_s)
     except Violation as violation:
         scheduler = world.scheduler
         raise Broken(str(violation), seed=seed, step=scheduler.step, last=list(scheduler.last)) from violation
@@ -118,15 +122,12 @@ async def _simulate(seed: int, orders: int, url: str, progress: Progress, starte
 
 async def _busy(world: World, orders: int, progress: Progress) -> None:
     """Orders come in, and everything that can go wrong does."""
-    analyzed = 0
+    typical = min(BURST, max(orders // BUSY_ROUNDS_LEAST, 1))
     while world.made < orders:
         kind = world.dice.random.random()
         seconds = world.dice.between(*((1, 15) if kind < 0.7 else (20, 120) if kind < 0.95 else (300, 1800)))  # noqa: PLR2004
-        burst = min(orders - world.made, world.dice.between(0, 2 * BURST))
+        burst = min(orders - world.made, world.dice.between(0, 2 * typical))
         await world.round(arrivals=burst, seconds=seconds)
-        if world.made - analyzed >= ANALYZE_EVERY or not analyzed:
-            analyzed = world.made
-            world.eye.analyze()
         progress(world.made, orders, f"step {world.scheduler.step}")
 
 
@@ -139,16 +140,18 @@ async def _last_faults(world: World) -> None:
 
 async def _rest(world: World, orders: int, progress: Progress) -> None:
     """Everything comes to its end without a fault: in bounded time."""
-    seconds, at_rest = 60, 0
+    seconds, at_rest, before = 60, 0, 0
     for _ in range(ROUNDS_MOST):
-        worked = await world.round(arrivals=0, seconds=seconds)
+        await world.round(arrivals=0, seconds=seconds)
         left = world.left()
         progress(orders, orders, f"step {world.scheduler.step}, {left} to come")
         at_rest = 0 if left else at_rest + 1
         if at_rest == AT_REST:
             return
-        # Orders on their way are followed closely; what only time will bring, in ever longer strides.
-        seconds = world.pause_s() if worked and world.on_their_way() else min(seconds * 2, LONGEST_S)
+        # While orders go on they are followed closely; what only time will bring, in ever longer strides.
+        going = world.on_their_way()
+        seconds = world.pause_s() if going != before else min(seconds * 2, LONGEST_S)
+        before = going
     raise Violation(f"{world.left()} things are still to come after {ROUNDS_MOST} rounds without a fault")
 
 
@@ -161,6 +164,7 @@ def _agree(world: World) -> int:
         movements=movements,
         top_ups=world.top_ups,
         undecided=frozenset(world.eye.undecided()),
+        refunds=world.refunds.ordered,
     )
     found = _claims_together(world.eye.balances())
     for key in sorted(expected.accounts.keys() | found.keys()):
@@ -186,7 +190,7 @@ def _claims_together(accounts: Mapping[tuple[str, str], int]) -> dict[tuple[str,
     return together
 
 
-def _result(world: World, orders: int, agreed: int, decided: int, started_s: float) -> Result:
+def _result(world: World, orders: int, reconciled: int, agreed: int, decided: int, started_s: float) -> Result:
     states: dict[str, int] = {}
     for state in sorted(world.eye.all_states().values()):
         states[state] = states.get(state, 0) + 1
@@ -203,6 +207,7 @@ def _result(world: World, orders: int, agreed: int, decided: int, started_s: flo
         foreseen=dict(sorted(world.scheduler.raised.items())),
         checked=dict(sorted(world.invariants.checked.items())),
         accounts=agreed,
+        reconciled=reconciled,
         decided=decided,
         seconds=int(time.monotonic() - started_s),
     )

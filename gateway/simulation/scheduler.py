@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from gateway.simulation.loop import OWNER, SLACK_S, VirtualLoop
 
 START = datetime(2026, 1, 5, 6, 0, tzinfo=UTC)
+START_S = int(START.timestamp())
 STEP_S = 0.001
 """How long each thing takes."""
 PHASES = int(SLACK_S / STEP_S)

@@ -14,35 +14,41 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.chain.wire import NodeFault
-from gateway.db.session import make_engine, transaction
+from gateway.db.session import transaction
 from gateway.ledger.post import post, register_assets, top_up
 from gateway.money import Asset, Money
-from gateway.offramp import CallbackRequest, CallsBack, ForgedCallback, Instruction, Offramp
+from gateway.offramp import CallbackRequest, CallsBack, ForgedCallback, Instruction, LineKind, Offramp
 from gateway.payouts.arrivals import Arrivals
 from gateway.payouts.inbox import Arrival
 from gateway.simulation.adapters import SimAdapter, SimBulkAdapter
-from gateway.simulation.chain import NODES, USDC, SimChain, SimNode
-from gateway.simulation.eye import WORK_LEFT, Eye
+from gateway.simulation.audit import audit
+from gateway.simulation.chain import NODES, STOCK, TREASURY, USDC, SimChain, SimNode
+from gateway.simulation.connections import make_prompt_engine
+from gateway.simulation.desk import Desk
+from gateway.simulation.eye import BELLS, WORK_LEFT, Eye
 from gateway.simulation.faults import Dice
 from gateway.simulation.invariants import Invariants
 from gateway.simulation.loop import VirtualLoop
 from gateway.simulation.market import Market, Transfer
+from gateway.simulation.misfortunes import set_nodes, strike
 from gateway.simulation.model import TopUp
 from gateway.simulation.people import hire, resolve
+from gateway.simulation.prices import Prices
 from gateway.simulation.processes import Step, loops_of
-from gateway.simulation.rails import DAY_S, KES, KINDS, TZS, UGX, Movement, SimRail
-from gateway.simulation.scheduler import START, Job, Process, Scheduler, Violation
+from gateway.simulation.rails import KES, KINDS, TZS, UGX, Movement, SimRail
+from gateway.simulation.refunds import Refunds
+from gateway.simulation.scheduler import START, START_S, Job, Process, Scheduler, Violation
 
-BURST = 100
-"""Orders that come at once."""
+BURST = 60
+"""Orders that come at once, on average."""
 WORKERS = 2
 BLOCK_S = 15
-LOOPS_SKIPPED = 0.25
+TOGETHER_S = 1
+LOOPS_SKIPPED = 0.4
 """How often a loop isn't looked at in a round: worse luck than any machine has."""
-START_S = int(START.timestamp())
 FLOAT_UNITS = {KES.code: 40_000_000_00, UGX.code: 400_000_000, TZS.code: 400_000_000_00}
 """What the operator puts in at a time."""
-PAUSE_LEAST_S, PAUSE_MOST_S = 10, 1800
+PAUSE_LEAST_S, PAUSE_MOST_S = 30, 1800
 CRASHES_SEEN, FIRST_CRASH = 1_500, 5
 """On average, a process dies at one in so many failpoints that it passes; sooner where none has died yet."""
 
@@ -94,6 +100,7 @@ class World:
         self.scheduler = Scheduler(loop=self.loop, crash=self._crashes, foreseen=(NodeFault,))
         self.rails = {kind.name: SimRail(kind, self.dice, self) for kind in KINDS}
         self.nodes = [SimNode(self.chain) for _ in range(NODES)]
+        self.prices = Prices(lambda: self.now)
         self.machines: list[Machine] = []
         self._events: list[_Event] = []
         self._event_number = 0
@@ -142,19 +149,34 @@ class World:
 
     async def open(self) -> None:
         """Make our machines, and what every installation starts with."""
+        self.chain.send(address=TREASURY, units=STOCK)
         self.chain.mine(3, time=START_S)
+        for _ in range(WORKERS):
+            made = make_prompt_engine(self.url, pool_size=1)
+            event.listen(made.sync_engine, "commit", self._committed)
+            self.scheduler.engines.append(made)
+        self.refunds = Refunds(
+            engine=self.scheduler.engines[0], eye=self.eye, dice=self.dice, chain=self.chain, note=self.scheduler.note
+        )
         for number in range(WORKERS):
-            engine = make_engine(self.url, pool_size=4)
-            event.listen(engine.sync_engine, "commit", self._committed)
-            self.scheduler.engines.append(engine)
+            engine = self.scheduler.engines[number]
             machine = Machine(f"machine {number}", engine, Process("", engine, self.loop), {}, {}, Arrivals(engine))
             self.machines.append(machine)
             self._boot(machine)
+        self.desk = Desk(
+            engines=self.scheduler.engines,
+            eye=self.eye,
+            dice=self.dice,
+            market=self.market,
+            prices=self.prices,
+            note=self.scheduler.note,
+        )
         async with transaction(self.machines[0].engine) as connection:
             await hire(connection, now=self.now)
             await register_assets(connection, assets=[USDC, KES, UGX, TZS])
+            await self.refunds.stock(connection, now=self.now)
         for rail in self.rails.values():
-            for asset in _assets(rail):
+            for asset in rail.assets:
                 await self._top_up(rail, asset)
 
     async def close(self) -> None:
@@ -171,15 +193,19 @@ class World:
     async def round(self, *, arrivals: int, seconds: int) -> bool:
         """Let so many seconds pass, then let everybody work until nothing is left to do now. Whether anything was done."""
         await self._pass_time(self.now_s + seconds)
-        for deal in self.market.make(arrivals, now=self.now) if arrivals else ():
+        await self.refunds.work(self.now)
+        raced = await self.desk.work(self.now, now_s=self.now_s, open_=arrivals > 0)
+        await self._over(())
+        arrivals -= len(raced)
+        for deal in (*raced, *(self.market.make(arrivals, now=self.now) if arrivals else ())):
             self.made += 1
             for transfer in self.market.payments(deal):
                 what = f"a transfer to {transfer.address}"
                 self.later(transfer.delay_s, what, partial(self._pay_in, transfer))
         self.chain.mine(self.dice.between(1, 4), time=START_S + int(self.now_s))
-        self._misfortunes()
+        strike(self)
         for rail in self.rails.values():
-            for asset in _assets(rail):
+            for asset in rail.assets:
                 if rail.balance[asset.code] < FLOAT_UNITS[asset.code] // 10 and (
                     self.dice.calm or self.dice.between(0, 3) == 0
                 ):
@@ -192,7 +218,13 @@ class World:
 
     def left(self) -> int:
         """How much is still to come by itself."""
-        return self.on_their_way() + len(self._events) + len(self.chain.waiting) + len(self.scheduler.gates)
+        return (
+            self.on_their_way()
+            + int(self.eye.one(BELLS))
+            + len(self._events)
+            + len(self.chain.waiting)
+            + len(self.scheduler.gates)
+        )
 
     def pause_s(self) -> int:
         """Until the next thing happens to orders on their way."""
@@ -207,7 +239,7 @@ class World:
             rail.down_until_s = 0
         for machine in self.machines:
             machine.process.skew, machine.process.frozen_until_s = timedelta(0), 0
-        self._set_nodes()
+        set_nodes(self)
 
     async def decide(self) -> int:
         """People look up what no rail tells, and say so. How many payments they decided about.
@@ -224,14 +256,22 @@ class World:
             await self._over(())
         return len(undecided)
 
+    async def audit(self) -> int:
+        """Let the product reconcile itself. How many comparisons it made."""
+        machine = self.machines[0]
+        return await audit(machine.engine, adapters=machine.adapters, nodes=self.nodes, clock=machine.process.clock)
+
     # Parts of a round.
 
     async def _pass_time(self, until_s: float) -> None:
         while self._events and self._events[0][0] <= until_s:
-            at_s, _, what, act = heapq.heappop(self._events)
+            at_s = self._events[0].at_s
             await self._over(await self.scheduler.pass_time(at_s))
-            self.scheduler.note(what)
-            act()
+            # What comes within a second comes at once: callbacks are served while others are.
+            while self._events and self._events[0].at_s <= min(at_s + TOGETHER_S, until_s):
+                happens = heapq.heappop(self._events)
+                self.scheduler.note(happens.what)
+                happens.act()
             if self.scheduler.jobs:  # of which it may have moved one
                 await self._over(await self.scheduler.rest())
         await self._over(await self.scheduler.pass_time(until_s))
@@ -244,7 +284,7 @@ class World:
 
     async def _work(self) -> bool:
         waiting: list[tuple[Machine, str]] = []
-        for machine in self.machines:
+        for machine in self.machines[:1] if self.dice.calm else self.machines:
             if not machine.process.alive and machine.starts_s <= self.now_s:
                 self._boot(machine)
             looked_at = [name for name in machine.loops if self.dice.calm or self.dice.random.random() >= LOOPS_SKIPPED]
@@ -284,71 +324,22 @@ class World:
         process = Process(f"{machine.name}, process {number}", machine.engine, self.loop, skew=machine.process.skew)
         machine.process, machine.starts_s, machine.arrivals = process, 0, Arrivals(machine.engine)
         machine.adapters = {name: self._adapter(rail, process) for name, rail in self.rails.items()}
-        machine.loops = loops_of(process, adapters=machine.adapters, nodes=self.nodes)
+        machine.loops = loops_of(
+            process, adapters=machine.adapters, nodes=self.nodes, prices=self.prices, refunds=self.refunds
+        )
 
     def _adapter(self, rail: SimRail, process: Process) -> Offramp:
         made = SimBulkAdapter if rail.kind.bulk_most else SimAdapter
         return made(rail=rail, process=process, scheduler=self.scheduler, leaving=self._leaving)
-
-    def _misfortunes(self) -> None:
-        dice = self.dice
-        if dice.happens("reorganisation"):
-            self.scheduler.note(f"a fork of {self.chain.fork(time=START_S + int(self.now_s))} blocks")
-        if dice.happens("rail_down"):
-            rail = dice.pick(list(self.rails.values()))
-            rail.down_until_s = self.now_s + dice.between(10, 1800)
-        if dice.happens("float_runs_out"):
-            rail = dice.pick(list(self.rails.values()))
-            self._withdraw(rail)
-        machine = dice.pick(self.machines)
-        jump = dice.first("clock_jumps", "clock_jumps_by_days")
-        if jump is not None:
-            seconds = dice.between(-1200, 1200) if jump == "clock_jumps" else dice.between(-3, 3) * DAY_S
-            self._jump(machine, timedelta(seconds=seconds))
-            self.later(
-                dice.between(30, 1800), f"the clock of {machine.name} is set right", lambda: self._jump(machine, None)
-            )
-        if dice.happens("machine_restarts") and machine.process.alive:
-            self.scheduler.kill(machine.process)
-        self._set_nodes()
-
-    def _set_nodes(self) -> None:
-        for node in self.nodes:
-            node.down, node.lag, node.lies = False, 0, False
-        odd = self.dice.pick(self.nodes)
-        match self.dice.first("node_lags", "node_down", "node_lies", "nodes_down"):
-            case "node_lags":
-                odd.lag = self.dice.between(1, 12)
-            case "node_down":
-                odd.down = True
-            case "node_lies":
-                odd.lies = True
-            case "nodes_down":
-                for node in self.nodes:
-                    node.down = node is not odd
-
-    def _jump(self, machine: Machine, skew: timedelta | None) -> None:
-        machine.process.skew = skew or timedelta(0)
-        self.scheduler.note(f"the clock of {machine.name} is off by {machine.process.skew}")
-
-    def _withdraw(self, rail: SimRail) -> None:
-        """The float at a rail isn't what we think: payments will find too little there."""
-        asset = _assets(rail)[0]
-        self.scheduler.note(f"the float at {rail.kind.name} ends")
-        hidden = rail.balance[asset.code] * 95 // 100
-        rail.balance[asset.code] -= hidden
-
-        def back() -> None:
-            rail.balance[asset.code] += hidden
-
-        self.later(self.dice.between(60, 1200), f"the float at {rail.kind.name} is back", back)
 
     async def _top_up(self, rail: SimRail, asset: Asset) -> None:
         """The operator puts money in, and books it."""
         units = FLOAT_UNITS[asset.code]
         rail.balance[asset.code] = rail.balance.get(asset.code, 0) + units
         self.top_ups.append(TopUp(rail.kind.name, asset.code, units))
-        entry = top_up(rail=rail.kind.name, money=Money(units, asset), reference=str(len(self.top_ups)))
+        reference = str(len(self.top_ups))
+        rail.write(LineKind.TOP_UP, Money(units, asset), reference=reference)
+        entry = top_up(rail=rail.kind.name, money=Money(units, asset), reference=reference)
         async with transaction(self.machines[0].engine) as connection:
             await post(connection, entries=[entry], now=self.now)
 
@@ -375,7 +366,3 @@ class World:
         except Violation as violation:
             self.broken = self.broken or violation
             raise
-
-
-def _assets(rail: SimRail) -> list[Asset]:
-    return list(dict.fromkeys(asset for _, _, asset in rail.kind.corridors))

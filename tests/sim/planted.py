@@ -200,11 +200,12 @@ BUGS = (
         [
             Change(
                 "gateway/orders/accept.py",
-                "FROM quotes WHERE id = :quote_id FOR UPDATE",
-                "FROM quotes WHERE id = :quote_id",
+                "WHERE id = :quote_id FOR UPDATE",
+                "WHERE id = :quote_id",
             )
         ],
         [ROUNDS, "-k", "accept"],
+        Simulation(4, orders=300),
     ),
     Planted(
         "what is on its way doesn't count against the float",

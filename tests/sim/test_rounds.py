@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from gateway.db.faults import again
 from gateway.db.session import make_engine, transaction
 from gateway.ledger.post import post, top_up
 from gateway.ledger.queries import balances
@@ -103,8 +104,8 @@ class Rounds:
         return Rails({"fake": self.rail})
 
     async def at_once(self, act: Callable[[], Awaitable[Any]]) -> list[Any]:
-        """A hundred times at once; what came of each."""
-        return await asyncio.gather(*(act() for _ in range(MANY)), return_exceptions=True)
+        """A hundred times at once; what came of each. Whom a busy database turns away comes again, as everybody does."""
+        return await asyncio.gather(*(again(act) for _ in range(MANY)), return_exceptions=True)
 
     async def count(self, sql: str, **values: object) -> int:
         async with transaction(self.engine) as connection:

@@ -15,12 +15,14 @@ from gateway.cli import app
 from gateway.db.embedded import Server
 from gateway.offramp import Method
 from gateway.payouts import poll
-from gateway.simulation.chain import CHAIN_ID, USDC, Credit
+from gateway.refunds.order import Of
+from gateway.simulation.chain import CHAIN_ID, SENDER, TREASURY, USDC, Credit
 from gateway.simulation.database import prepare
 from gateway.simulation.loop import VirtualLoop
 from gateway.simulation.market import Deal, Lane
 from gateway.simulation.model import CLAIMS, TopUp, expect
 from gateway.simulation.rails import KES, Movement
+from gateway.simulation.refunds import Back
 from gateway.simulation.run import Result, simulate
 from gateway.simulation.scheduler import Broken
 from tests.sim.databases import own_database
@@ -52,7 +54,9 @@ def simulated(postgres: Server, *, seed: int, orders: int) -> Result:
 def test_ten_thousand_orders_meet_every_fault_and_all_books_are_right(database: str, seed: int) -> None:
     result = simulate(seed=seed, orders=ORDERS_EACH, database_url=database)
     assert sum(result.states.values()) == ORDERS_EACH
-    assert set(result.states) <= {"paid", "held", "expired"}
+    assert set(result.states) <= {"paid", "held", "expired", "refunded"}
+    assert result.states["refunded"]
+    assert result.reconciled
     assert result.states["paid"] > ORDERS_EACH * 3 // 4
     spared = [point for point, passed in result.passed.items() if passed >= SURELY_PASSED and point not in result.crashes]
     assert spared == []
@@ -120,8 +124,8 @@ def deal(order_id: str = "ord_1") -> Deal:
     )
 
 
-def credit(units: int, *, at_s: int = -60) -> Credit:
-    return Credit("0x1", 0, 1, int(START.timestamp()) + at_s, "0xord_1", units)
+def credit(units: int, *, at_s: int = -60, address: str = "0xord_1", sender: str = SENDER) -> Credit:
+    return Credit("0x1", 0, 1, int(START.timestamp()) + at_s, address, units, sender)
 
 
 MILLION = 1_000_000
@@ -141,7 +145,12 @@ MILLION = 1_000_000
 )
 def test_the_model_counts_deposits_as_the_quote_does(credits: list[Credit], state: str, funds: int, kept: int) -> None:  # noqa: A002
     expected = expect(
-        deals={"ord_1": replace(deal(), send=MILLION)}, credits=credits, movements=[], top_ups=[], undecided=frozenset()
+        deals={"ord_1": replace(deal(), send=MILLION)},
+        credits=credits,
+        movements=[],
+        top_ups=[],
+        undecided=frozenset(),
+        refunds={},
     )
     found = {account: units for (account, _), units in expected.accounts.items()}
     held = {"order:ord_1:funds": funds, "order:ord_1:unallocated": kept, f"chain:{CHAIN_ID}": -funds - kept}
@@ -157,6 +166,7 @@ def test_the_model_claims_what_a_rail_paid_a_second_time() -> None:
         movements=twice,
         top_ups=[TopUp("alpha", "KES", 5_000)],
         undecided=frozenset(),
+        refunds={},
     )
     assert expected.accounts["rail:alpha", "KES"] == 984 - 5_000
     assert expected.accounts["rail:bravo", "KES"] == 984
@@ -173,7 +183,29 @@ def test_the_model_owes_what_a_rail_paid_too_little() -> None:
         movements=[("ord_1", Movement("alpha", "a", 900, wrong=False))],
         top_ups=[],
         undecided=frozenset(),
+        refunds={},
     )
     assert expected.accounts["order:ord_1:owed", "KES"] == 84
     assert (CLAIMS, "KES") not in expected.accounts
     assert sum(units for (_, asset), units in expected.accounts.items() if asset == "KES") == 0
+
+
+def test_the_model_knows_what_went_back_and_claims_what_a_rail_paid_after_that() -> None:
+    paid_in = [credit(10_000, address=TREASURY), credit(1_000), credit(300)]
+    paid_back = [credit(1_000, address="0xa", sender=TREASURY), credit(300, address="0xb", sender=TREASURY)]
+    expected = expect(
+        deals={"ord_1": replace(deal(), send=1_000)},
+        credits=[*paid_in, *paid_back],
+        movements=[("ord_1", Movement("alpha", "a", 984, wrong=True))],
+        top_ups=[],
+        undecided=frozenset(),
+        refunds={"0xa": Back("ord_1", Of.FUNDS), "0xb": Back("ord_1", Of.UNALLOCATED)},
+    )
+    assert expected.states["ord_1"] == {"refunded"}
+    assert expected.accounts == {
+        (f"treasury:{CHAIN_ID}", USDC.code): 1_300 - 10_000,
+        ("capital", USDC.code): 10_000,
+        (f"chain:{CHAIN_ID}", USDC.code): -1_300,
+        ("rail:alpha", "KES"): 984,
+        (CLAIMS, "KES"): -984,
+    }
