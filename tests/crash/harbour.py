@@ -101,15 +101,16 @@ class Harbour:
     # What people do.
 
     async def order(self, *, late: bool = False, account: str = "+254712345678") -> Accepted:
-        """An order; a late one's quote is over before anybody can pay."""
-        row = quote_row(now=self.now, ttl=timedelta(milliseconds=1) if late else timedelta(days=30))
+        """An order; a late one's quote is over before anybody can pay, also by a block's time, which is told in seconds."""
+        now = self.now - timedelta(minutes=1) if late else self.now
+        row = quote_row(now=now, ttl=timedelta(milliseconds=1) if late else timedelta(days=30))
         factories = {CHAIN: factory_address(treasury=TREASURY)}
         async with transaction(self.engine) as connection:
             await register_assets(connection, assets=[USDC, USDT, KES])
             await connection.execute(insert(Quote).values(row))
             recipient = Recipient(name="Wanjiku Kamau", account=account)
             acceptance = Acceptance(quote_id=str(row["id"]), partner_id=None, recipient=recipient)
-            made = await accept_quote(connection, acceptance=acceptance, factories=factories, now=self.now)
+            made = await accept_quote(connection, acceptance=acceptance, factories=factories, now=now)
         self.ends[made.order_id] = "refunded" if late else "paid"
         return made
 
