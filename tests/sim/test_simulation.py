@@ -27,10 +27,9 @@ from gateway.simulation.run import Result, simulate
 from gateway.simulation.scheduler import Broken
 from tests.sim.databases import own_database
 
-SEEDS = (1, 2, 3, 4)
+SEEDS = (1, 4, 6, 9)
+"""Of those that go through everything: there are seeds in which nothing comes to be refunded."""
 ORDERS_EACH = 2_500
-BY_NAME = (1, 2, 3)
-"""With these it is ten thousand orders; the other seed is simulated in every run of the tests."""
 SURELY_PASSED = 60
 """A failpoint that a run passes so often has killed a process in it."""
 START = datetime(2026, 1, 5, 6, 0, tzinfo=UTC)
@@ -50,7 +49,7 @@ def simulated(postgres: Server, *, seed: int, orders: int) -> Result:
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("seed", [pytest.param(seed, marks=[pytest.mark.slow] if seed in BY_NAME else []) for seed in SEEDS])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_ten_thousand_orders_meet_every_fault_and_all_books_are_right(database: str, seed: int) -> None:
     result = simulate(seed=seed, orders=ORDERS_EACH, database_url=database)
     assert sum(result.states.values()) == ORDERS_EACH
