@@ -129,7 +129,8 @@ class World:
 
     def call_back(self, rail: str, attempt_id: str, body: bytes, label: str) -> None:
         """Something arrives at the callback address of an attempt: a request that any machine may serve."""
-        machine = self.dice.pick(self.machines)
+        # In the calm only the first one is started again: whoever calls then is heard.
+        machine = self.dice.pick(self.machines[:1] if self.dice.calm else self.machines)
         if not machine.process.running:
             return
         process, adapter = machine.process, machine.adapters[rail]
