@@ -121,8 +121,9 @@ async def _begin(connection: AsyncConnection, order_id: str, move: Move, *, rail
     assert move.to is not None
     if move.by not in rails:
         return None
-    left = await spare(connection, account=move.from_, asset=move.give.asset, now=now)
+    # The rail's row is locked first: nobody takes from what is there between our look and our commit.
     allowed = (await allowances(connection, rails=Rails({move.by: rails[move.by]}), now=now))[move.by]
+    left = await spare(connection, account=move.from_, asset=move.give.asset, now=now)
     if allowed.most <= 0 or (left is not None and left < 0):
         return None
     attempt_id, until = new_id("att", now=now), lease_until(rails[move.by].capabilities, now=now)
