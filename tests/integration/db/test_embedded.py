@@ -34,7 +34,9 @@ START = (
     "import sys; from pathlib import Path; from gateway.db.embedded import start; server = start(folder=Path(sys.argv[1])); "
 )
 DIE = START + "import os; print('up', flush=True); os.killpg(0, 9)"
-CTRL_C = START + "import os, time; os.killpg(0, 2); time.sleep(60)"
+# Whoever runs the tests in the background of a shell hands down that Ctrl-C is ignored; nobody at a terminal does.
+HEARS_CTRL_C = "import signal; signal.signal(2, signal.default_int_handler); "
+CTRL_C = HEARS_CTRL_C + START + "import os, time; os.killpg(0, 2); time.sleep(60)"
 WHOLE_LIFE = START + (
     "import psycopg; psycopg.connect(server.url).execute('SELECT 1').fetchone(); print(server.running());"
     "server.stop(); print(server.running()); start(folder=server.folder).stop()"
