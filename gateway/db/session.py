@@ -107,8 +107,12 @@ async def rows(connection: AsyncConnection, statement: TextClause, values: Mappi
 
     Raises what SQLAlchemy would have raised.
     """
-    cursor = await _execute(connection, statement, values, namedtuple_row)
-    return await cursor.fetchall() if cursor.description else []
+    return await _all(await _execute(connection, statement, values, namedtuple_row))
+
+
+async def tuples(connection: AsyncConnection, statement: TextClause, values: Mapping[str, object]) -> list[TupleRow]:
+    """As `rows`, of few columns, which are unpacked at once: a row with names costs five times one without."""
+    return await _all(await _execute(connection, statement, values, tuple_row))
 
 
 async def rows_of_all(connection: AsyncConnection, statements: Sequence[Statement]) -> list[list[Any]]:
@@ -126,7 +130,11 @@ async def rows_of_all(connection: AsyncConnection, statements: Sequence[Statemen
         raise DBAPIError.instance(
             "several", None, error, psycopg.Error, hide_parameters=True, dialect=connection.dialect
         ) from error
-    return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
+    return [await _all(cursor) for cursor in cursors]
+
+
+async def _all(cursor: psycopg.AsyncCursor[Any]) -> list[Any]:
+    return [] if cursor.rownumber is None else await cursor.fetchall()
 
 
 async def _driver(connection: AsyncConnection) -> psycopg.AsyncConnection[Any]:

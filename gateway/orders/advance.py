@@ -10,13 +10,13 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum, auto
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.db.session import rows
+from gateway.db.session import tuples
 from gateway.orders.duties import seconds_within
 from gateway.orders.postings import account_sql, asset_sql, template_rows, units_sql, worth_a_look_sql
 from gateway.orders.states import ECHOES, STEPS, E, P, S
@@ -44,7 +44,7 @@ class Verdict(StrEnum):
     ILLEGAL = auto()  # the table doesn't know it: an incident was opened, nothing else was written
 
 
-class Advanced(NamedTuple):
+class Advanced(msgspec.Struct, frozen=True):
     """A move and its verdict. `state` is where the order stood before."""
 
     move: Move
@@ -146,5 +146,6 @@ async def advance(
     if not locked and (await connection.execute(_LOCK, {"ids": ",".join(ids)})).scalar_one() != len(ids):
         raise UnknownOrder(f"one of these orders does not exist: {ids}")
     values = {**_TABLES, "now": now, "moves": msgspec.json.encode(moves).decode()}
-    found = {row.order_id: row for row in await rows(connection, _STEP, values)}
-    return [Advanced(move, _VERDICTS[found[move.order_id].verdict], _STATES[found[move.order_id].state]) for move in moves]
+    found = await tuples(connection, _STEP, values)
+    told = {order_id: (_VERDICTS[verdict], _STATES[state]) for order_id, verdict, state in found}
+    return [Advanced(move, *told[move.order_id]) for move in moves]

@@ -258,9 +258,9 @@ async def book_deposits(engine: AsyncEngine, *, least: Mapping[str, Money], now:
 async def _free_promises(connection: AsyncConnection, advanced: Iterable[Advanced], *, now: datetime) -> None:
     """Who has paid isn't promised anything any more, until a reorganisation takes the money back."""
     came: Counter[str] = Counter()
-    for move, verdict, _ in advanced:
-        if verdict is Verdict.STEPPED:
-            came[move.order_id] += (move.event is E.DEPOSIT_SEEN) - (move.event is E.DEPOSIT_DROPPED)
+    for one in advanced:
+        if one.verdict is Verdict.STEPPED:
+            came[one.move.order_id] += (one.move.event is E.DEPOSIT_SEEN) - (one.move.event is E.DEPOSIT_DROPPED)
     arrived, dropped = [one for one in came if came[one] > 0], [one for one in came if came[one] < 0]
     await money_arrived(connection, arrived=arrived, dropped=dropped, now=now)
 

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.clock import Clock
 from gateway.db.faults import again, passes
-from gateway.db.session import reading, rows, rows_of_all, transaction
+from gateway.db.session import reading, rows, rows_of_all, transaction, tuples
 from gateway.ids import new_ids
 from gateway.ledger.freezes import OPEN_FREEZES
 from gateway.offramp import Capabilities, Instruction
@@ -137,6 +137,19 @@ RETURNING id, lease_token
 """)
 
 
+class _Opened(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An attempt as `_OPEN` reads it."""
+
+    id: str
+    order_id: str
+    adapter: str
+    asset: str
+    units: str
+    way: int
+    until: str
+    batch_id: str | None = None
+
+
 async def _claim(
     engine: AsyncEngine, desk: Desk, *, only: str | None = None, alone: bool = True
 ) -> tuple[int, list[Claimed]]:
@@ -151,7 +164,7 @@ async def _claim(
         if only is None:
             locked = await _lock(connection, desk, room, plan)
         else:
-            locked = await rows(connection, _LOCK_ONE, {"id": only, "now": desk.now})
+            locked = await tuples(connection, _LOCK_ONE, {"id": only, "now": desk.now})
         if locked:
             await _place_all(connection, desk, locked, room, plan)
         choices = choices_of(plan, allowed)
@@ -169,7 +182,8 @@ async def _claim(
     return len(plan.moves) + len(plan.settled), claimed
 
 
-async def _lock(connection: AsyncConnection, desk: Desk, room: Mapping[str, Room], plan: Plan) -> Sequence[Any]:
+async def _lock(connection: AsyncConnection, desk: Desk, room: Mapping[str, Room], plan: Plan) -> Sequence[tuple[Any, ...]]:
+    """Ids, versions, quotes and lanes of orders that this claim alone has now."""
     due = [row for row in await rows(connection, _LANES, {}) if row.due_at is not None and row.due_at <= desk.due(row.lane)]
     most = {
         row.lane: capacity(desk, room, plan, lane=row.lane, asset=row.receive_asset, units=int(row.receive_units))
@@ -184,17 +198,18 @@ async def _lock(connection: AsyncConnection, desk: Desk, room: Mapping[str, Room
         "due": [desk.due(lane) for lane in lanes],
         "most": [min(most[lane], share) for lane in lanes],
     }
-    return await rows(connection, _LOCK, parameters)
+    return await tuples(connection, _LOCK, parameters)
 
 
 async def _place_all(
-    connection: AsyncConnection, desk: Desk, locked: Sequence[Any], room: Mapping[str, Room], plan: Plan
+    connection: AsyncConnection, desk: Desk, locked: Sequence[tuple[Any, ...]], room: Mapping[str, Room], plan: Plan
 ) -> None:
+    ids, versions, quotes, lanes = zip(*locked, strict=True)
     parameters = {
-        "ids": ",".join(row.id for row in locked),
-        "versions": ",".join(str(row.version) for row in locked),
-        "quotes": ",".join(row.quote_id for row in locked),
-        "lanes": ",".join(row.lane for row in locked),
+        "ids": ",".join(ids),
+        "versions": ",".join(map(str, versions)),
+        "quotes": ",".join(quotes),
+        "lanes": ",".join(lanes),
         "now": desk.now,
     }
     found = await rows(connection, _READ, parameters)
@@ -244,21 +259,21 @@ async def _open_attempts(
     batches = dict(zip((item.order_id for item in economy), opened, strict=True))
     ids = new_ids("att", number=len(plan.placed), now=now)
     document = [
-        {
-            "id": attempt_id,
-            "order_id": item.order_id,
-            "adapter": item.rail,
-            "asset": item.deliver.asset.code,
-            "units": str(item.deliver.units),
-            "way": item.way,
-            "batch_id": batches.get(item.order_id),
-            "until": ends[item.rail],
-        }
+        _Opened(
+            id=attempt_id,
+            order_id=item.order_id,
+            adapter=item.rail,
+            asset=item.deliver.asset.code,
+            units=str(item.deliver.units),
+            way=item.way,
+            until=ends[item.rail],
+            batch_id=batches.get(item.order_id),
+        )
         for attempt_id, item in zip(ids, plan.placed, strict=True)
     ]
     values = {"now": now, "attempts": msgspec.json.encode(document).decode()}
-    leases = {row.id: row.lease_token for row in await rows(connection, _OPEN, values)}
-    plan.moves.extend(
+    leases: dict[str, int] = dict(await tuples(connection, _OPEN, values))
+    plan.moves += [
         Move(
             order_id=item.order_id,
             event=E.DISPATCHED,
@@ -266,7 +281,7 @@ async def _open_attempts(
             data={"attempt": attempt_id, "adapter": item.rail},
         )
         for attempt_id, item in zip(ids, plan.placed, strict=True)
-    )
+    ]
     await take(connection, counts=_calls(plan, batches, allowed), now=now)
     return [
         Claimed(

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import cache
 from typing import NamedTuple
 from zlib import crc32
 
@@ -71,11 +72,16 @@ def judge(rail: str, report: Report) -> Seen | None:
     if report.outcome is Outcome.UNKNOWN:
         return Seen(rail, ok=False, reason=report.reason or "unknown outcome")
     if report.outcome is not Outcome.FAILED or report.fault in (Fault.RECIPIENT, Fault.FLOAT):
-        return Seen(rail, ok=True, reason="")
+        return _works(rail)
     reason = report.reason or f"failed ({report.fault})"
     if reason.startswith((LEASE_RAN_OUT, OUTSIDE_LIMITS)):
         return None
     return Seen(rail, ok=False, reason=reason)
+
+
+@cache
+def _works(rail: str) -> Seen:
+    return Seen(rail, ok=True, reason="")
 
 
 def after(health: Health, seen: Sequence[Seen], *, rail: str, now: datetime) -> Health:

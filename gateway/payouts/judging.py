@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from gateway.ledger.post import Entry, Transfer
 from gateway.money import Asset, Money
 from gateway.offramp import Fault, Outcome, Report
@@ -22,8 +24,7 @@ PAID_OTHER_AMOUNT = "paid_other_amount"
 """Kind of an incident, and reason of a hold."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class News:
+class News(msgspec.Struct, frozen=True, kw_only=True):
     """A report of one attempt. `lease` is the fencing token under which it was asked for; None: the rail came to us."""
 
     attempt_id: str

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from gateway.money import Asset, Money
 from gateway.offramp import Capabilities, Corridor, Destination, Method, Offramp, PaysInBulk
@@ -80,7 +82,7 @@ class Room:
             self.left[deliver.asset.code] = self.left.get(deliver.asset.code, 0) - deliver.units
 
 
-class Placed(NamedTuple):
+class Placed(msgspec.Struct, frozen=True):
     """An order, and how it goes."""
 
     order_id: str

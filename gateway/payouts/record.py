@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.db.session import rows
+from gateway.db.session import rows, tuples
 from gateway.ledger.post import Entry, Transfer, post
 from gateway.offramp import Capabilities, Outcome, Report
 from gateway.operators.incidents import open_incidents
@@ -71,25 +71,39 @@ RETURNING a.id, a.order_id, a.adapter
 """)
 
 
+class _Paid(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A payment as `_SETTLE` reads it."""
+
+    id: str
+    lease: int | None
+    asset: str
+    decimals: int
+    units: str
+    evidence: dict[str, str]
+    provider_ref: str | None = None
+    receipt: str | None = None
+    reason: str | None = None
+
+
 async def _settle(
     connection: AsyncConnection, news: Sequence[News], *, now: datetime, capabilities: Mapping[str, Capabilities]
 ) -> frozenset[str]:
     document = []
     for item in news:
-        report = item.report
-        assert report.delivered is not None
+        report, delivered = item.report, item.report.delivered
+        assert delivered is not None
         document.append(
-            {
-                "id": item.attempt_id,
-                "lease": item.lease,
-                "asset": report.delivered.asset.code,
-                "decimals": report.delivered.asset.decimals,
-                "units": str(report.delivered.units),
-                "provider_ref": report.provider_ref,
-                "receipt": report.receipt,
-                "reason": report.reason,
-                "evidence": dict(report.evidence),
-            }
+            _Paid(
+                id=item.attempt_id,
+                lease=item.lease,
+                asset=delivered.asset.code,
+                decimals=delivered.asset.decimals,
+                units=str(delivered.units),
+                evidence=dict(report.evidence),
+                provider_ref=report.provider_ref,
+                receipt=report.receipt,
+                reason=report.reason,
+            )
         )
     watch = {
         name: due_at.isoformat()
@@ -97,18 +111,18 @@ async def _settle(
         if (due_at := next_watch(paid_at=now, capabilities=known, now=now))
     }
     values = {"news": msgspec.json.encode(document).decode(), "watch": json.dumps(watch), "now": now}
-    settled = await rows(connection, _SETTLE, values)
+    settled = await tuples(connection, _SETTLE, values)
     moves = [
         Move(
-            order_id=row.order_id,
+            order_id=order_id,
             event=E.OUTCOME_PAID,
-            cause=f"attempt:{row.id}:paid",
-            data={"attempt": row.id, "adapter": row.adapter},
+            cause=f"attempt:{attempt_id}:paid",
+            data={"attempt": attempt_id, "adapter": rail},
         )
-        for row in settled
+        for attempt_id, order_id, rail in settled
     ]
     await advance(connection, moves=moves, now=now, locked=True)
-    return frozenset(row.id for row in settled)
+    return frozenset([attempt_id for attempt_id, _, _ in settled])
 
 
 # Orders are locked with their attempts, in the order of their ids, as everywhere.

@@ -51,16 +51,25 @@ def checked_answer(answer: object) -> Report | Asked:
 def _problem(answer: object) -> str | None:
     if type(answer) is not Report:
         return f"a {_shown(type(answer).__name__, EVIDENCE_NAME_MOST)}"
-    fault, references = answer.fault, (answer.provider_ref, answer.receipt)
-    problems = {
-        "an outcome that we don't know": type(answer.outcome) is not Outcome,
-        "a fault that we don't know": fault is not None and type(fault) is not Fault,
-        "a failure without a fault": answer.outcome in _FAULTY and fault is None,
-        "an amount that isn't Money": answer.delivered is not None and type(answer.delivered) is not Money,
-        "a reference that isn't one": not all(one is None or _is_plain(one, REFERENCE_MOST) for one in references),
-        "no amount or reference": answer.outcome is Outcome.PAID and not (answer.provider_ref and answer.delivered),
-    }
-    return next((problem for problem, there in problems.items() if there), None)
+    outcome, fault, delivered = answer.outcome, answer.fault, answer.delivered
+    problem = None
+    if type(outcome) is not Outcome:
+        problem = "an outcome that we don't know"
+    elif fault is not None and type(fault) is not Fault:
+        problem = "a fault that we don't know"
+    elif fault is None and outcome in _FAULTY:
+        problem = "a failure without a fault"
+    elif delivered is not None and type(delivered) is not Money:
+        problem = "an amount that isn't Money"
+    elif not (_is_reference(answer.provider_ref) and _is_reference(answer.receipt)):
+        problem = "a reference that isn't one"
+    elif outcome is Outcome.PAID and not (answer.provider_ref and delivered):
+        problem = "no amount or reference"
+    return problem
+
+
+def _is_reference(text: object) -> bool:
+    return text is None or _is_plain(text, REFERENCE_MOST)
 
 
 def _cut(report: Report) -> Report:
@@ -76,13 +85,13 @@ def _cut(report: Report) -> Report:
 
 
 def _is_plain_document(evidence: Mapping[str, str]) -> bool:
-    return (
-        type(evidence) is dict
-        and len(evidence) <= EVIDENCE_ITEMS_MOST
-        and all(
-            _is_plain(name, EVIDENCE_NAME_MOST) and _is_plain(text, EVIDENCE_TEXT_MOST) for name, text in evidence.items()
-        )
-    )
+    if type(evidence) is not dict or len(evidence) > EVIDENCE_ITEMS_MOST:
+        return False
+    return not [
+        name
+        for name, text in evidence.items()
+        if not (_is_plain(name, EVIDENCE_NAME_MOST) and _is_plain(text, EVIDENCE_TEXT_MOST))
+    ]
 
 
 def _is_plain(text: object, most: int) -> bool:

@@ -11,17 +11,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, Coroutine, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
+
+import msgspec
+from msgspec.structs import replace
 
 from gateway.clock import Clock
 from gateway.failpoints import failpoint
 from gateway.legs import PaysInLegs
 from gateway.offramp import Asked, AttemptRef, Fault, Instruction, Offramp, Outcome, PaysInBulk, Report
 from gateway.payouts.calls import pay, pay_bulk, question
-from gateway.payouts.rails import Rails
+from gateway.payouts.rails import Rails, Slots
 from gateway.payouts.record import News
 from gateway.payouts.reports import LEASE_RAN_OUT
 
@@ -30,8 +33,7 @@ GATHER_S = 0.25
 """How long an answer may wait for others, to be recorded with them as one set."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
+class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     """A committed attempt that this worker alone may send until `until`. Those of one `batch_id` go as one instruction."""
 
     adapter: str
@@ -57,8 +59,14 @@ async def send_all(claimed: Sequence[Claimed], *, rails: Rails, clock: Clock) ->
         sending.stop()
 
 
-_Call = tuple[Claimed, ...]
-"""What goes as one instruction: one payment, or the payments of a batch."""
+class _Call(msgspec.Struct, frozen=True):
+    """What goes as one instruction: one payment, or the payments of a batch."""
+
+    items: Sequence[Claimed]
+    latest: datetime
+    """Later it is not sent: too little of a lease would be left for the answer."""
+
+
 _TOO_LATE = Report(outcome=Outcome.FAILED, fault=Fault.TRANSIENT, reason=LEASE_RAN_OUT)
 _BEGUN = Report(outcome=Outcome.PENDING, reason="its legs begin")
 """Of a rail that pays in legs: gateway.sagas makes them, one after the other, once this is recorded."""
@@ -71,13 +79,13 @@ _abandoned: set[asyncio.Task[Any]] = set()
 class _Share:
     """One rail's part of a set: the calls that wait, those under way, and the tasks that make them."""
 
-    __slots__ = ("adapter", "in_legs", "limit", "most", "running", "slots", "waiting", "workers")
+    __slots__ = ("adapter", "in_legs", "limit_s", "most", "running", "slots", "waiting", "workers")
 
-    def __init__(self, adapter: Offramp, slots: asyncio.Semaphore, items: Sequence[Claimed]) -> None:
+    def __init__(self, adapter: Offramp, slots: Slots, items: Sequence[Claimed]) -> None:
         self.adapter = adapter
         self.in_legs = isinstance(adapter, PaysInLegs)
         self.slots = slots
-        self.limit = adapter.capabilities.answer_within
+        self.limit_s = adapter.capabilities.answer_within.total_seconds()
         self.most = adapter.capabilities.concurrency
         self.waiting = deque(_calls(adapter, items))
         self.running: dict[asyncio.Task[None], tuple[_LoopSeconds, _Call]] = {}
@@ -143,10 +151,9 @@ class _Sending:
                 del share.running[task]
                 _abandon(task)
                 share.workers -= 1
-                reason = f"no answer within {share.limit.total_seconds():g} s"
-                self._answer(call, Report(outcome=Outcome.UNKNOWN, reason=reason))
-            while share.waiting and self._is_late(share, share.waiting[0]):
-                self._answer(share.waiting.popleft(), _TOO_LATE)
+                self._answer_all(call, Report(outcome=Outcome.UNKNOWN, reason=f"no answer within {share.limit_s:g} s"))
+            while share.waiting and self._clock() > share.waiting[0].latest:
+                self._answer_all(share.waiting.popleft(), _TOO_LATE)
             self._employ(share)
 
     def _employ(self, share: _Share) -> None:
@@ -171,69 +178,69 @@ class _Sending:
         colleague = False
         while share.waiting:
             async with share.slots:
-                if not share.waiting:
-                    return
-                call = share.waiting.popleft()
-                if not colleague:
-                    # Takes the next one while this one is under way; finds nothing to do if all are answered at once.
-                    self._employ(share)
-                    colleague = True
-                failpoint("send:before")
-                # Too little of the lease is left for an answer (a frozen worker, a slow commit): it is not sent. Whoever
-                # took the lease over in between is not disturbed, for then this news is under an old lease.
-                if self._is_late(share, call):
-                    self._answer(call, _TOO_LATE)
-                    continue
-                share.running[task] = (self._loop.time() + share.limit.total_seconds(), call)
-                if share.in_legs:
-                    reports = [_BEGUN]
-                elif call[0].batch_id is None:
-                    reports = [await pay(share.adapter, call[0].instruction)]
-                else:
-                    reports = await _pay_batch(share.adapter, call)
-                failpoint("send:after_reply")
-                if share.running.pop(task, None) is None:
-                    return  # nobody waited so long: it is UNKNOWN already
-                self._answer(call, *reports)
+                while share.waiting:
+                    call = share.waiting.popleft()
+                    if not colleague:
+                        # Takes the next one while this one is under way; finds nothing to do if all are answered at once.
+                        self._employ(share)
+                        colleague = True
+                    failpoint("send:before")
+                    # Too little of the lease is left for an answer (a frozen worker, a slow commit): it is not sent. Whoever
+                    # took the lease over in between is not disturbed, for then this news is under an old lease.
+                    if self._clock() > call.latest:
+                        self._answer_all(call, _TOO_LATE)
+                        continue
+                    share.running[task] = (self._loop.time() + share.limit_s, call)
+                    if share.in_legs:
+                        reports = [_BEGUN] * len(call.items)
+                    elif call.items[0].batch_id is None:
+                        reports = [await pay(share.adapter, call.items[0].instruction)]
+                    else:
+                        reports = await _pay_batch(share.adapter, call.items)
+                    failpoint("send:after_reply")
+                    if share.running.pop(task, None) is None:
+                        return  # nobody waited so long: it is UNKNOWN already
+                    self._answer(call, reports)
+                    if share.slots.awaited:
+                        break
         share.workers -= 1
 
-    def _is_late(self, share: _Share, call: _Call) -> bool:
-        now = self._clock()
-        return any(now + share.limit > item.until for item in call)
-
-    def _answer(self, call: _Call, *reports: Report) -> None:
-        """Reports in the order of the call's payments; a single one is for each of them."""
-        each: Iterable[Report] = reports if len(reports) == len(call) else reports * len(call)
-        self._answered.extend(
-            News(attempt_id=item.instruction.attempt_id, report=report, lease=item.lease)
-            for item, report in zip(call, each, strict=True)
-        )
+    def _answer(self, call: _Call, reports: Sequence[Report]) -> None:
+        """Reports in the order of the call's payments."""
+        for item, report in zip(call.items, reports, strict=True):
+            self._answered.append(News(attempt_id=item.instruction.attempt_id, report=report, lease=item.lease))
         if len(self._answered) == self.left:
             self._bell.set()
+
+    def _answer_all(self, call: _Call, report: Report) -> None:
+        self._answer(call, [report] * len(call.items))
 
 
 def _calls(adapter: Offramp, items: Sequence[Claimed]) -> list[_Call]:
     """Payments one by one; those of a batch together where the rail can. It has one call: what doesn't fit goes alone."""
     batches: dict[str, list[Claimed]] = {}
-    alone: list[_Call] = []
+    alone: list[Claimed] = []
     for item in items:
         if item.batch_id is None:
-            alone.append((item,))
+            alone.append(item)
         else:
             batches.setdefault(item.batch_id, []).append(item)
-    if not batches:
-        return alone
     most = adapter.bulk_most if isinstance(adapter, PaysInBulk) else 0
     for batch in batches.values():
-        alone.extend((replace(item, batch_id=None),) for item in batch[most:])
-    return [*(tuple(batch[:most]) for batch in batches.values() if most), *alone]
+        alone.extend(replace(item, batch_id=None) for item in batch[most:])
+    together = [batch[:most] for batch in batches.values() if most]
+    limit = adapter.capabilities.answer_within
+    return [
+        *(_Call(batch, min(item.until for item in batch) - limit) for batch in together),
+        *(_Call((item,), item.until - limit) for item in alone),
+    ]
 
 
-async def _pay_batch(adapter: Offramp, call: _Call) -> list[Report]:
+async def _pay_batch(adapter: Offramp, items: Sequence[Claimed]) -> list[Report]:
     assert isinstance(adapter, PaysInBulk)
-    assert call[0].batch_id is not None
-    reports = await pay_bulk(adapter, call[0].batch_id, [item.instruction for item in call])
-    return [reports[item.instruction.attempt_id] for item in call]
+    assert items[0].batch_id is not None
+    reports = await pay_bulk(adapter, items[0].batch_id, [item.instruction for item in items])
+    return [reports[item.instruction.attempt_id] for item in items]
 
 
 def _abandon(task: asyncio.Task[Any]) -> None:

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from gateway.money import Money
 from gateway.offramp import Fault, Outcome
 from gateway.routing.candidates import AMOUNT, POLICY, Row, Table
@@ -70,8 +72,7 @@ class Tried(NamedTuple):
     fault: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(msgspec.Struct, frozen=True):
     """An order to pay. `ways` best first, `tried` oldest first.
 
     `tried` leaves out what kept a rail from paying before a person let the order go on: it gets another chance then.
@@ -107,8 +108,7 @@ class Room(Protocol):
         """Units of float by asset code; None: not tracked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pay:
+class Pay(msgspec.Struct, frozen=True):
     """Send it by this rail, to the way of this rank."""
 
     rail: str

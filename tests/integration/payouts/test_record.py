@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec import structs
 from sqlalchemy import text
 
 from gateway.db.session import transaction
@@ -120,7 +120,7 @@ async def asked(engine, news):
     take = "UPDATE attempts SET lease_token = nextval('lease_tokens'), lease_until = :until WHERE id = ANY(:ids) RETURNING *"
     ids = [item.attempt_id for item in news]
     leases = {row.id: row.lease_token for row in await rows(engine, take, ids=ids, until=LATER + timedelta(hours=1))}
-    return [replace(item, lease=leases[item.attempt_id]) for item in news]
+    return [structs.replace(item, lease=leases[item.attempt_id]) for item in news]
 
 
 FINAL = (Outcome.PAID, Outcome.FAILED, Outcome.RETURNED)

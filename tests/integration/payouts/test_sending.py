@@ -6,10 +6,10 @@ import asyncio
 import sys
 import time
 from contextlib import aclosing, suppress
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec import structs
 
 from gateway import failpoints
 from gateway.money import Money
@@ -101,6 +101,25 @@ async def test_no_more_calls_at_once_than_the_rail_takes_whatever_is_sent_in_sev
     rails = Rails({"fake": one})
     await asyncio.gather(*(reports(claimed(rails, 40), rails) for _ in range(3)))
     assert one.highest == 7
+
+
+async def test_a_set_that_waits_for_a_slot_gets_it_after_the_call_that_has_it():
+    sent, go_on = [], asyncio.Event()
+
+    async def first_of_all_slowly(instruction):
+        sent.append(instruction.attempt_id)
+        await go_on.wait()
+        return await at_once(instruction)
+
+    rails = Rails({"fake": rail(first_of_all_slowly, concurrency=1)})
+    one_set, another = claimed(rails, 3), claimed(rails, 4)[3:]
+    async with asyncio.timeout(SOON_S), asyncio.TaskGroup() as both:
+        both.create_task(collect(one_set, rails))
+        both.create_task(collect(another, rails))
+        while not rails.slots("fake").awaited:
+            await asyncio.sleep(0)
+        go_on.set()
+    assert sent == ["att_fake_0", "att_fake_3", "att_fake_1", "att_fake_2"]
 
 
 async def test_calls_run_at_the_same_time():
@@ -329,7 +348,7 @@ def bulk_rail(answer_all, **facts):
 
 
 def in_batches(items, *ids):
-    return [replace(item, batch_id=batch_id) for item, batch_id in zip(items, ids, strict=True)]
+    return [structs.replace(item, batch_id=batch_id) for item, batch_id in zip(items, ids, strict=True)]
 
 
 async def all_paid(_batch_id, instructions):

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from gateway.money import Asset, Money
 from gateway.offramp import Capabilities, Corridor, Fault, Institution, Method, Outcome, Resend
@@ -129,14 +130,14 @@ def returned(name: str, way: int = 0) -> Tried:
     ],
 )
 def test_what_may_be_tried_after_what_was_tried(ways: tuple[Way, ...], tried: tuple[Tried, ...], answer: object) -> None:
-    assert choice_of(replace(CASE, ways=ways, tried=tried), capabilities=RAILS, allowances={}) == answer
+    assert choice_of(structs.replace(CASE, ways=ways, tried=tried), capabilities=RAILS, allowances={}) == answer
 
 
 @pytest.mark.parametrize("outcome", ["sending", "pending", "available", "unknown", "paid", "something new"])
 def test_nothing_is_sent_unless_every_attempt_is_proven_to_be_over(outcome: str) -> None:
     for fault in (None, *Fault):
         tried = (failed("a", fault=Fault.TRANSIENT), Tried("b", 0, outcome, fault))
-        assert choice_of(replace(CASE, tried=tried), capabilities=RAILS, allowances={}) == Hold(ATTEMPT_NOT_OVER)
+        assert choice_of(structs.replace(CASE, tried=tried), capabilities=RAILS, allowances={}) == Hold(ATTEMPT_NOT_OVER)
 
 
 @pytest.mark.parametrize(
@@ -156,18 +157,18 @@ def test_what_no_rail_pays_exactly_is_held(country: str, deliver: Money) -> None
 
 def test_both_limits_of_a_corridor_are_paid() -> None:
     for units in (1_000, 25_000_000):
-        assert choice_of(replace(CASE, deliver=Money(units, KES)), capabilities=RAILS, allowances={}) == Pay("a", 0)
+        assert choice_of(structs.replace(CASE, deliver=Money(units, KES)), capabilities=RAILS, allowances={}) == Pay("a", 0)
 
 
 def test_a_way_whose_rails_do_not_take_the_amount_is_passed_over() -> None:
     rails = {"a": rail("a", corridor(most=100_000)), "c": C}
-    assert choice_of(replace(CASE, ways=NUMBER_THEN_BANK), capabilities=rails, allowances={}) == Pay("c", 1)
+    assert choice_of(structs.replace(CASE, ways=NUMBER_THEN_BANK), capabilities=rails, allowances={}) == Pay("c", 1)
 
 
 def test_too_many_failures_go_to_a_person() -> None:
     tried = tuple(failed("a", fault=Fault.TRANSIENT) for _ in range(FAILURES_MOST))
-    assert choice_of(replace(CASE, tried=tried[1:]), capabilities=RAILS, allowances={}) == Pay("b", 0)
-    assert choice_of(replace(CASE, tried=tried), capabilities=RAILS, allowances={}) == Hold(RAIL_UNAVAILABLE)
+    assert choice_of(structs.replace(CASE, tried=tried[1:]), capabilities=RAILS, allowances={}) == Pay("b", 0)
+    assert choice_of(structs.replace(CASE, tried=tried), capabilities=RAILS, allowances={}) == Hold(RAIL_UNAVAILABLE)
 
 
 SOON, LATER = NOW + timedelta(seconds=1), NOW + timedelta(minutes=10)
@@ -202,16 +203,16 @@ RICH = Room(left={"KES": 124_900})
     ],
 )
 def test_who_has_no_room_is_waited_for_or_passed_over(ways: tuple[Way, ...], rooms: dict[str, Room], answer: object) -> None:
-    case = replace(CASE, ways=ways)
+    case = structs.replace(CASE, ways=ways)
     assert choice_of(case, capabilities=RAILS, allowances=rooms) == answer
 
 
 def test_a_way_is_not_skipped_for_a_later_one_that_has_room() -> None:
     rails = RAILS | {"d": rail("d", corridor(Method.CASH))}
     tried = (failed("a", fault=Fault.TRANSIENT),)
-    case = replace(CASE, ways=(*NUMBER_THEN_BANK, Way(2, Method.CASH)), tried=tried)
+    case = structs.replace(CASE, ways=(*NUMBER_THEN_BANK, Way(2, Method.CASH)), tried=tried)
     assert choice_of(case, capabilities=rails, allowances={"b": FULL, "c": FULL}) == Pay("a", 0)
-    failed_twice = replace(case, tried=(*tried, failed("c", 1, Fault.TRANSIENT)))
+    failed_twice = structs.replace(case, tried=(*tried, failed("c", 1, Fault.TRANSIENT)))
     assert choice_of(failed_twice, capabilities=rails, allowances={"b": FULL, "c": FULL}) == Pay("d", 2)
 
 
@@ -230,7 +231,7 @@ def test_a_way_is_not_skipped_for_a_later_one_that_has_room() -> None:
 def test_the_next_way_is_open_once_the_one_before_has_failed(
     ways: tuple[Way, ...], tried: tuple[Tried, ...], rooms: dict[str, Room], answer: object
 ) -> None:
-    assert choice_of(replace(CASE, ways=ways, tried=tried), capabilities=RAILS, allowances=rooms) == answer
+    assert choice_of(structs.replace(CASE, ways=ways, tried=tried), capabilities=RAILS, allowances=rooms) == answer
 
 
 def test_another_mapping_of_capabilities_is_looked_up_anew() -> None:

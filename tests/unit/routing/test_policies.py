@@ -9,6 +9,7 @@ from datetime import UTC, datetime, time, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from gateway.money import Asset, Money
 from gateway.offramp import Capabilities, Corridor, CutOff, Fault, Institution, Method, Outcome, Resend
@@ -376,7 +377,7 @@ def test_everybody_who_is_not_asked_is_told_why():
     scene = stage(known, policy=replace(QUIET, rules=(Rule(never=frozenset({"ruled"})),)))
     case = order(ways=(*WAY, Way(1, BANK)))
     rooms = {"poor": Allowance(left={"KES": UNITS - 1}), "busy": Allowance(most=0, again_at=NOW, reason="so it said")}
-    found = rank(replace(case, ways=(*WAY, Way(1, BANK))), scene=scene, allowances=rooms, now=NOW)
+    found = rank(structs.replace(case, ways=(*WAY, Way(1, BANK))), scene=scene, allowances=rooms, now=NOW)
     assert {(one.rail, one.way): (one.reason, one.detail) for one in found.refused} == {
         ("small", 0): ("amount", ""),
         ("coarse", 0): ("amount", ""),
@@ -387,7 +388,7 @@ def test_everybody_who_is_not_asked_is_told_why():
         ("bank", 1): (EARLIER_WAY, ""),
     }
     tried = (Tried("broke", 0, Outcome.FAILED, Fault.RAIL),)
-    found = rank(replace(case, tried=tried), scene=scene, allowances=rooms, now=NOW)
+    found = rank(structs.replace(case, tried=tried), scene=scene, allowances=rooms, now=NOW)
     assert ("broke", RAIL_UNAVAILABLE) in [(one.rail, one.reason) for one in found.refused]
     assert found.choice == Pay("bank", 1)
 
