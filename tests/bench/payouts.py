@@ -38,6 +38,8 @@ from gateway.money import Money
 from gateway.offramp import AttemptRef, Capabilities, Corridor, Instruction, Method, Outcome, Report, Resend
 from gateway.payouts.dispatch import dispatch
 from gateway.payouts.rails import Rails
+from gateway.routing.decisions import Keeper
+from gateway.routing.scene import Scene, Scenes
 from tests.bench import http_payouts
 from tests.bench.orders import make_old_orders, make_orders
 from tests.bench.report import report
@@ -130,9 +132,10 @@ async def work(url: str) -> None:
     tune_collector()
     engine = make_engine(url)
     rails = Rails({"instant": Instant()})
+    scenes, keeper = Scenes(scene=Scene(capabilities=rails.capabilities)), Keeper()
 
     async def loop() -> None:
-        while await dispatch(engine, rails=rails, clock=system_clock):
+        while await dispatch(engine, rails=rails, clock=system_clock, scenes=scenes, keeper=keeper):
             pass
 
     while await asyncio.to_thread(sys.stdin.readline):
