@@ -26,8 +26,8 @@ from gateway.routing.choose import Case, Hold, Pay, Tried, Way, choose
 from gateway.routing.decisions import Facts, KeptScene
 from gateway.routing.scene import Scene
 
-SET = 500
-"""Orders sent in one go, at most: 200 cost half as much again each, since every set has its own dozen questions."""
+SET = 1_000
+"""Orders sent in one go, at most: by 500 each takes a tenth more of our own time, since every set has its own questions."""
 LOOK_AGAIN = timedelta(seconds=30)
 """When an order is looked at again that can't be placed now, where nobody can say when it could be."""
 ECONOMY = "economy"
