@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from collections.abc import Mapping
 
 import pytest
@@ -108,3 +109,13 @@ def test_a_lone_surrogate_is_no_text():
 def test_a_question_may_be_answered_later():
     assert checked_answer(Asked(question="q")) == Asked(question="q")
     assert checked_answer(None).outcome is Outcome.UNKNOWN
+
+
+def test_evidence_of_too_many_plain_items_is_cut():
+    evidence = {str(number): "plain" for number in range(EVIDENCE_ITEMS_MOST + 1)}
+    assert len(checked_report(Report(outcome=Outcome.PENDING, evidence=evidence)).evidence) == EVIDENCE_ITEMS_MOST
+
+
+def test_evidence_that_is_no_plain_dict_becomes_one():
+    report = checked_report(Report(outcome=Outcome.PENDING, evidence=OrderedDict(a="b")))
+    assert (type(report.evidence), report.evidence) == (dict, {"a": "b"})
