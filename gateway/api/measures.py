@@ -165,9 +165,8 @@ RECONCILED = Measure(
 )
 UNALLOCATED = Measure(
     text("""
-        SELECT asset, sum(b.units) / power(CAST(10 AS numeric), max(a.decimals)) AS amount
-        FROM balances AS b JOIN assets AS a ON a.code = b.asset
-        WHERE b.account LIKE 'order:%\\:unallocated' AND b.units > 0 GROUP BY asset
+        SELECT asset, sum(b.unallocated) / power(CAST(10 AS numeric), max(a.decimals)) AS amount
+        FROM order_balances AS b JOIN assets AS a ON a.code = b.asset WHERE b.unallocated > 0 GROUP BY asset
     """),
     ("asset",),
     {"amount": Family("lastmile_unallocated_amount", "Money that fits no order and waits for a person, in whole coins.")},
@@ -241,12 +240,9 @@ QUEUES = Measure(
     {"number": Family("lastmile_queue_depth", "Rows that are due and wait for a worker.")},
 )
 WALLETS = Measure(
-    # A location's balance is below zero by what lies there; see the ledger's rules.
     text("""
-        SELECT substr(account, 8) AS chain, asset, -sum(units) / power(CAST(10 AS numeric), max(a.decimals)) AS amount FROM (
-            SELECT destination AS account, asset, units FROM postings WHERE destination LIKE 'wallet:%'
-            UNION ALL SELECT source, asset, -units FROM postings WHERE source LIKE 'wallet:%'
-        ) AS p JOIN assets AS a ON a.code = p.asset GROUP BY account, asset
+        SELECT substr(account, 8) AS chain, asset, held / power(CAST(10 AS numeric), a.decimals) AS amount
+        FROM wallet_balances JOIN assets AS a ON a.code = asset WHERE account LIKE 'wallet:%'
     """),
     ("chain", "asset"),
     {"amount": Family("lastmile_refund_wallet_amount", "What the ledger says lies in the refund wallet, in whole coins.")},

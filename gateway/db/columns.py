@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import BigInteger, DateTime, Numeric, Text
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.types import TypeDecorator, UserDefinedType
 from sqlmodel import Field
 
 
@@ -21,6 +21,16 @@ class Units(TypeDecorator[int]):
         return None if value is None else int(value)
 
 
+class Posting(UserDefinedType[str]):
+    """One posting, (source, destination, asset, units): the ledger's own composite type."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_options: Any) -> str:
+        """The type's name in SQL."""
+        return "posting"
+
+
 def text(**options: Any) -> Any:
     """A TEXT column."""
     return Field(sa_type=Text, **options)
@@ -29,6 +39,11 @@ def text(**options: Any) -> Any:
 def units(**options: Any) -> Any:
     """A column of smallest units."""
     return Field(sa_type=Units, **options)
+
+
+def postings(**options: Any) -> Any:
+    """A column of postings."""
+    return Field(sa_type=ARRAY(Posting), **options)
 
 
 def bigint(**options: Any) -> Any:

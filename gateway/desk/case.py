@@ -70,8 +70,8 @@ JOIN recipients AS r ON r.order_id = o.id
 WHERE o.id = :order_id
 """)
 _MONEY = text("""
-SELECT account, asset, units, decimals FROM balances JOIN assets ON code = asset
-WHERE account = ANY(CAST(:accounts AS text[])) AND units > 0
+SELECT name, asset, units, decimals FROM balances JOIN assets ON code = asset
+WHERE order_id = :order_id AND name IN ('funds', 'unallocated')
 """)
 _DECIMALS = text("SELECT decimals FROM assets WHERE code = :asset")
 
@@ -87,8 +87,7 @@ async def read_case(connection: AsyncConnection, *, order_id: str) -> Case:
     row = (await connection.execute(_ORDER, {"order_id": order_id})).one_or_none()
     if row is None:
         raise OrderNotFound
-    accounts = [f"order:{order_id}:{name}" for name in (FUNDS, UNALLOCATED)]
-    money = (await connection.execute(_MONEY, {"accounts": accounts})).all()
+    money = (await connection.execute(_MONEY, {"order_id": order_id})).all()
     return Case(
         order_id=row.id,
         state=S(row.state),
@@ -104,10 +103,7 @@ async def read_case(connection: AsyncConnection, *, order_id: str) -> Case:
         refund_address=row.refund_address,
         reference=row.reference,
         details=row.details,
-        accounts={
-            (one.account.rpartition(":")[2], one.asset): Money(int(one.units), Asset(one.asset, one.decimals))
-            for one in money
-        },
+        accounts={(one.name, one.asset): Money(int(one.units), Asset(one.asset, one.decimals)) for one in money},
     )
 
 

@@ -35,7 +35,7 @@ SELECT o.state, (
     SELECT n.tracking_token FROM requotes AS r JOIN orders AS n ON n.id = r.new_order_id
     WHERE r.order_id = o.id ORDER BY r.number DESC LIMIT 1
 ) AS new_order_token, EXISTS (
-    SELECT FROM balances WHERE account = 'order\\:' || o.id || '\\:unallocated' AND units > 0
+    SELECT FROM order_balances WHERE order_id = o.id AND unallocated > 0
 ) AS beside
 FROM orders AS o WHERE o.id = :order_id
 """)

@@ -83,7 +83,7 @@ INSERT INTO requotes (id, order_id, quote_id, order_version, offered_by, offered
 VALUES (:id, :order_id, :quote_id, :order_version, :operator, :now)
 """)
 _TELL = text("""
-INSERT INTO outbox (order_id, kind, payload, created_at)
+INSERT INTO order_messages (order_id, kind, payload, created_at)
 VALUES (:order_id, 'order.requote_offered', jsonb_build_object('requote', CAST(:id AS text)), :now)
 """)
 _FIND = """

@@ -96,22 +96,23 @@ _UNALLOCATED = """
 SELECT c.order_id || '/u/' || c.asset || '/' || lpad(CAST(c.id AS text), 20, '0') AS key, c.order_id, 'unallocated' AS place,
     c.asset, least(c.units, c.there - (c.running - c.units)) AS units, c.template, c.ref, c.posted_at
 FROM (
-    SELECT j.id, j.order_id, j.template, j.posted_at, p.asset, p.units, b.units AS there,
+    SELECT j.id, j.order_id, j.template, j.posted_at, p.asset, p.units, b.unallocated AS there,
         substring(j.cause FROM
             'deposit\\:([0-9]+\\:0x[0-9a-f]{64}\\:[0-9]+|[0-9]+\\:native\\:0x[0-9a-f]{40}\\:[0-9]+)') AS ref,
-        sum(p.units) OVER (PARTITION BY b.account, b.asset ORDER BY j.id DESC, p.line DESC) AS running
-    FROM balances AS b
-    JOIN journal AS j ON j.order_id = split_part(b.account, '\\:', 2)
-    JOIN postings AS p ON p.journal_id = j.id AND p.destination = b.account AND p.asset = b.asset
-    WHERE b.account LIKE 'order\\:%\\:unallocated' AND b.units > 0
+        sum(p.units) OVER (PARTITION BY b.order_id, b.asset ORDER BY j.id DESC, p.line DESC) AS running
+    FROM order_balances AS b
+    JOIN journal AS j ON j.order_id = b.order_id
+    JOIN postings AS p ON p.journal_id = j.id AND p.destination = 'order\\:' || b.order_id || '\\:unallocated'
+        AND p.asset = b.asset
+    WHERE b.unallocated > 0
 ) AS c
 WHERE c.running - c.units < c.there
 """
 _HELD = """
-SELECT o.id || '/f', o.id, 'funds', b.asset, b.units, h.data ->> 'reason', substring(e.data ->> 'deposit' FROM 9), h.at
+SELECT o.id || '/f', o.id, 'funds', b.asset, b.funds, h.data ->> 'reason', substring(e.data ->> 'deposit' FROM 9), h.at
 FROM waiting_orders AS v
 JOIN orders AS o ON o.id = v.order_id
-JOIN balances AS b ON b.account = 'order\\:' || o.id || '\\:funds' AND b.units > 0
+JOIN order_balances AS b ON b.order_id = o.id AND b.funds > 0
 JOIN LATERAL (SELECT data, at FROM order_events WHERE order_id = o.id AND to_state = 'held'
               ORDER BY version DESC LIMIT 1) AS h ON true
 LEFT JOIN LATERAL (SELECT data FROM order_events WHERE order_id = o.id AND data ? 'deposit'

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import Numeric, SmallInteger
 from sqlmodel import Field, SQLModel
 
-from gateway.db.columns import bigint, moment, text, units
+from gateway.db.columns import bigint, moment, postings, text
 
 
 class AssetRow(SQLModel, table=True):
@@ -20,39 +20,48 @@ class AssetRow(SQLModel, table=True):
 
 
 class JournalEntry(SQLModel, table=True):
-    """Postings that belong together. `cause` names what happened; the same cause is written once."""
+    """Postings that belong together and are no order's step. `cause` names what happened; the same cause is written once.
 
-    __tablename__ = "journal"
+    Those of steps stand in their order's events. Both together are the views `journal` (an entry a row) and `postings` (a
+    posting a row: journal_id, line, source, destination, asset, units).
+    """
+
+    __tablename__ = "journal_entries"
 
     id: int | None = bigint(default=None, primary_key=True)
     cause: str = text(unique=True)
     template: str = text()
     order_id: str | None = text(default=None)
     posted_at: datetime = moment()
+    postings: list[str] = postings()
 
 
-class Posting(SQLModel, table=True):
-    """`units` of `asset` moved from `source` to `destination`: one row, so it can't be half written."""
+class OrderBalance(SQLModel, table=True):
+    """What an order's own accounts hold of an asset. Kept by the database from the postings, by nobody else.
 
-    __tablename__ = "postings"
+    The view `balances` has an account a row. Sums are wider than one amount: they hold as many of the largest as anybody can
+    send.
+    """
 
-    journal_id: int = bigint(primary_key=True)
-    line: int = Field(sa_type=SmallInteger, primary_key=True)
-    source: str = text()
-    destination: str = text()
-    asset: str = text()
-    units: int = units()
+    __tablename__ = "order_balances"
+
+    order_id: str = text(primary_key=True)
+    asset: str = text(primary_key=True)
+    funds: int = Field(sa_type=Numeric(96, 0))
+    payout: int = Field(sa_type=Numeric(96, 0))
+    refund: int = Field(sa_type=Numeric(96, 0))
+    unallocated: int = Field(sa_type=Numeric(96, 0))
+    owed: int = Field(sa_type=Numeric(96, 0))
 
 
-class Balance(SQLModel, table=True):
-    """Running balance of an account that may not go below zero. Kept by the database from the postings, by nobody else."""
+class WalletBalance(SQLModel, table=True):
+    """What lies in a wallet of ours by the ledger (accounts `wallet:` and `treasury:`). Kept by the database."""
 
-    __tablename__ = "balances"
+    __tablename__ = "wallet_balances"
 
     account: str = text(primary_key=True)
     asset: str = text(primary_key=True)
-    units: int = Field(sa_type=Numeric(96, 0))
-    """Wider than one amount: the sum of as many of the largest amounts as anybody can send."""
+    held: int = Field(sa_type=Numeric(96, 0))
 
 
 class AssetFreeze(SQLModel, table=True):

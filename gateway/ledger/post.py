@@ -43,21 +43,19 @@ class DecimalsChanged(Refusal):
 
 
 _POST = text("""
-WITH entry AS (
-    SELECT * FROM unnest(CAST(:causes AS text[]), CAST(:templates AS text[]), CAST(:order_ids AS text[]))
-        AS e (cause, template, order_id)
+WITH line AS (
+    SELECT cause, array_agg(CAST(ROW(source, destination, asset, units) AS posting) ORDER BY number) AS postings
+    FROM unnest(CAST(:line_causes AS text[]), CAST(:sources AS text[]), CAST(:destinations AS text[]),
+                CAST(:assets AS text[]), CAST(:units AS numeric[])) WITH ORDINALITY
+        AS l (cause, source, destination, asset, units, number)
+    GROUP BY cause
 ), journaled AS (
-    INSERT INTO journal (cause, template, order_id, posted_at)
-    SELECT cause, template, order_id, :now FROM entry
+    INSERT INTO journal_entries (cause, template, order_id, posted_at, postings)
+    SELECT cause, template, order_id, :now, COALESCE(postings, '{}')
+    FROM unnest(CAST(:causes AS text[]), CAST(:templates AS text[]), CAST(:order_ids AS text[]))
+        AS e (cause, template, order_id) LEFT JOIN line USING (cause)
     ON CONFLICT (cause) DO NOTHING
-    RETURNING id, cause
-), posted AS (
-    INSERT INTO postings (journal_id, line, source, destination, asset, units)
-    SELECT journaled.id, line, source, destination, asset, units
-    FROM unnest(CAST(:line_causes AS text[]), CAST(:lines AS smallint[]), CAST(:sources AS text[]),
-                CAST(:destinations AS text[]), CAST(:assets AS text[]), CAST(:units AS numeric[]))
-        AS l (cause, line, source, destination, asset, units)
-    JOIN journaled USING (cause)
+    RETURNING id
 )
 SELECT count(*) FROM journaled
 """)
@@ -67,11 +65,7 @@ async def post(connection: AsyncConnection, *, entries: Sequence[Entry], now: da
     """Write entries in one statement; those whose cause is already written are left out. Returns how many were new."""
     if not entries:
         return 0
-    lines = [
-        (entry.cause, number, transfer)
-        for entry in entries
-        for number, transfer in enumerate((t for t in entry.transfers if t.money.units), start=1)
-    ]
+    lines = [(entry.cause, transfer) for entry in entries for transfer in entry.transfers if transfer.money.units]
     result = await connection.execute(
         _POST,
         {
@@ -79,12 +73,11 @@ async def post(connection: AsyncConnection, *, entries: Sequence[Entry], now: da
             "causes": [entry.cause for entry in entries],
             "templates": [entry.template for entry in entries],
             "order_ids": [entry.order_id for entry in entries],
-            "line_causes": [cause for cause, _, _ in lines],
-            "lines": [number for _, number, _ in lines],
-            "sources": [transfer.source for _, _, transfer in lines],
-            "destinations": [transfer.destination for _, _, transfer in lines],
-            "assets": [transfer.money.asset.code for _, _, transfer in lines],
-            "units": [transfer.money.units for _, _, transfer in lines],
+            "line_causes": [cause for cause, _ in lines],
+            "sources": [transfer.source for _, transfer in lines],
+            "destinations": [transfer.destination for _, transfer in lines],
+            "assets": [transfer.money.asset.code for _, transfer in lines],
+            "units": [transfer.money.units for _, transfer in lines],
         },
     )
     return int(result.scalar_one())

@@ -15,7 +15,7 @@ from gateway.chain.models import DepositAddress
 from gateway.errors import Refusal
 from gateway.ids import new_id, new_token
 from gateway.ledger.freezes import refuse_frozen
-from gateway.orders.models import Order, OutboxMessage, RecipientWay
+from gateway.orders.models import Order, OrderMessage, RecipientWay
 from gateway.orders.models import Recipient as RecipientRow
 from gateway.orders.recipients import Recipient, Way
 from gateway.orders.states import S
@@ -112,7 +112,7 @@ async def accept_quote(
         ways = [{"order_id": order_id, "rank": rank, **asdict(way)} for rank, way in enumerate(acceptance.ways, start=1)]
         await connection.execute(insert(RecipientWay), ways)
     await connection.execute(
-        insert(OutboxMessage).values(
+        insert(OrderMessage).values(
             order_id=order_id, kind=f"order.{S.AWAITING_DEPOSIT}", payload={"version": 0}, created_at=now
         )
     )

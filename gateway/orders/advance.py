@@ -1,7 +1,7 @@
 """The only writer of an order's state: one statement moves a whole set of orders along the table.
 
-In that statement: the new state, the event with its cause, the ledger postings, the outbox row. A cause that has acted
-before changes nothing, whichever worker repeats it.
+In that statement: the new state, and the step's own row: event, cause, what it posts in the ledger, news for the outside. A
+cause that has acted before changes nothing, whichever worker repeats it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.db.session import tuples
 from gateway.orders.duties import seconds_within
-from gateway.orders.postings import account_sql, asset_sql, template_rows, units_sql, worth_a_look_sql
+from gateway.orders.postings import postings_sql
 from gateway.orders.states import ECHOES, STEPS, E, P, S
 
 
@@ -60,8 +60,7 @@ _LOCK = text(
     "SELECT count(*) FROM (SELECT FROM orders WHERE id = ANY(string_to_array(:ids, ',')) ORDER BY id FOR UPDATE) AS locked"
 )
 
-# Moves and tables come as JSON documents. As arrays, writing the moves cost a third of our own time; and with the tables in
-# it the statement would be longer than the 4096 characters up to which psycopg keeps a statement parsed.
+# Moves and the table come as JSON documents: as arrays, writing the moves cost a third of our own time.
 _STEP = text(
     " ".join(
         f"""
@@ -73,8 +72,7 @@ WITH input AS MATERIALIZED (
         CASE WHEN e.cause IS NOT NULL THEN 'replayed'
              WHEN t.next IS NOT NULL THEN 'stepped'
              WHEN t.state IS NOT NULL THEN 'echoed'
-             ELSE 'illegal' END AS verdict,
-        CASE WHEN e.cause IS NULL AND t.posting <> '{P.NONE}' THEN nextval('journal_id_seq') END AS entry
+             ELSE 'illegal' END AS verdict
     FROM input AS d
     JOIN orders AS o ON o.id = d.order_id
     LEFT JOIN order_events AS e ON e.order_id = d.order_id AND e.cause = d.cause
@@ -84,27 +82,13 @@ WITH input AS MATERIALIZED (
     UPDATE orders AS o SET state = j.next, version = j.version, updated_at = :now,
         due_at = COALESCE(j.due_at, :now + j.within * interval '1 second')
     FROM judged AS j WHERE o.ctid = j.place AND o.id = j.order_id AND j.verdict = 'stepped'
+), priced AS (
+    SELECT j.*, q.* FROM judged AS j JOIN quotes AS q ON q.id = j.quote_id WHERE j.verdict = 'stepped'
 ), logged AS (
-    INSERT INTO order_events (order_id, version, event, from_state, to_state, cause, data, at)
-    SELECT order_id, version, event, state, next, cause, data, :now FROM judged WHERE verdict = 'stepped'
-), queued AS (
-    INSERT INTO outbox (order_id, version, created_at)
-    SELECT order_id, version, :now FROM judged WHERE verdict = 'stepped'
-), written AS (
-    INSERT INTO journal (id, cause, template, order_id, posted_at) OVERRIDING SYSTEM VALUE
-    SELECT entry, 'order:' || order_id || ':' || cause, posting, order_id, :now FROM judged WHERE entry IS NOT NULL
-), priced AS MATERIALIZED (
-    SELECT d.entry, d.posting, d.data, 'order:' || d.order_id || ':' AS own, 'rail:' || (d.data ->> 'adapter') AS rail, q.*
-    FROM judged AS d JOIN quotes AS q ON q.id = d.quote_id WHERE d.entry IS NOT NULL
-), posted AS (
-    INSERT INTO postings (journal_id, line, source, destination, asset, units)
-    SELECT * FROM (
-        SELECT d.entry, line.number, {account_sql("source")}, {account_sql("destination")}, {asset_sql()},
-            {units_sql()} AS amount
-        FROM priced AS d
-        JOIN jsonb_to_recordset(CAST(:templates AS jsonb)) AS line (template text, number smallint, source text,
-            destination text, asset text, units text, rare boolean) ON line.template = d.posting AND {worth_a_look_sql()}
-    ) AS lines WHERE amount > 0
+    INSERT INTO order_events (order_id, version, event, from_state, to_state, cause, data, at, template, postings)
+    SELECT d.order_id, d.version, d.event, d.state, d.next, d.cause, d.data, :now, NULLIF(d.posting, '{P.NONE}'),
+        {postings_sql()}
+    FROM priced AS d
 ), alarmed AS (
     INSERT INTO incidents (cause, kind, order_id, detail, opened_at)
     SELECT 'order:' || order_id || ':' || cause, 'illegal_step', order_id,
@@ -125,7 +109,7 @@ def _steps() -> list[dict[str, object]]:
 
 _VERDICTS = {str(verdict): verdict for verdict in Verdict}
 _STATES = {str(state): state for state in S}
-_TABLES = {"steps": json.dumps(_steps()), "templates": json.dumps(template_rows())}
+_TABLES = {"steps": json.dumps(_steps())}
 
 
 async def advance(

@@ -205,7 +205,7 @@ _LOCK_ORDERS = text("SELECT FROM orders WHERE id = ANY(:ids) ORDER BY id FOR UPD
 _READ = text("""
 SELECT d.*, o.id AS order_id, o.state, q.send_asset, q.send_units, q.expires_at,
     a.decimals, send.decimals AS send_decimals,
-    COALESCE((SELECT units FROM balances WHERE account = 'order:' || o.id || '\\:funds' AND asset = q.send_asset), 0) AS has,
+    COALESCE((SELECT funds FROM order_balances WHERE order_id = o.id AND asset = q.send_asset), 0) AS has,
     (SELECT count(*) FROM deposits AS l
      WHERE l.address = d.address AND l.asset = q.send_asset AND l.status <> 'orphaned') AS live,
     CASE WHEN o.state = 'held' THEN (SELECT e.data ->> 'reason' FROM order_events AS e

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Integer, SmallInteger
 from sqlmodel import Field, SQLModel
 
-from gateway.db.columns import bigint, document, moment, text
+from gateway.db.columns import bigint, document, moment, postings, text
 
 
 class Order(SQLModel, table=True):
@@ -76,32 +76,36 @@ class RecipientWay(SQLModel, table=True):
 
 
 class OrderEvent(SQLModel, table=True):
-    """A step that an order took and its cause. Append-only; a cause acts once."""
+    """A step that an order took, its cause, and what it posted. Append-only; a cause acts once.
+
+    It is the step's entry in the journal and its news for the outside, too: see the views `journal`, `postings`, `outbox`.
+    """
 
     __tablename__ = "order_events"
 
     order_id: str = text(primary_key=True)
     """That it exists, a trigger asks for a set at once."""
     version: int = Field(sa_type=Integer, primary_key=True)
+    id: int = bigint()
+    """Its number among all entries and messages."""
     event: str = text()
     from_state: str = text()
     to_state: str = text()
     cause: str = text()
     data: dict[str, Any] = document(default_factory=dict)
     at: datetime = moment()
+    template: str | None = text(default=None)
+    """What kind of entry it is (gateway.orders.postings); None: it moves no money."""
+    postings: list[str] | None = postings(default=None)
 
 
-class OutboxMessage(SQLModel, table=True):
-    """News for the outside, written in the transaction that it tells of; deleted when it has been published.
+class OrderMessage(SQLModel, table=True):
+    """News of an order for the outside that no step tells, written in the transaction that it tells of."""
 
-    Of a step it has only the version: the order's event of that version says what happened.
-    """
-
-    __tablename__ = "outbox"
+    __tablename__ = "order_messages"
 
     id: int | None = bigint(default=None, primary_key=True)
     order_id: str = text()
-    version: int | None = Field(sa_type=Integer, default=None)
-    kind: str | None = text(default=None)
-    payload: dict[str, Any] | None = document(default=None)
+    kind: str = text()
+    payload: dict[str, Any] = document()
     created_at: datetime = moment()

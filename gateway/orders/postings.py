@@ -31,23 +31,29 @@ class Line(NamedTuple):
     """SEND or RECEIVE: the quote's side."""
     units: str
     """A column of the quote, or a key of the event's data."""
-    rare: bool = False
-    """Whether most quotes have none of it: such lines are looked at only for those that have some."""
 
 
 FUNDS, PAYOUT, REFUND, UNALLOCATED, OWED = OWN = ("funds", "payout", "refund", "unallocated", "owed")
 CHAIN, RAIL, WALLET, EXCHANGE, CREDIT, PARTNER = "chain", "rail", "wallet", "exchange", "credit", "partner"
 SEND, RECEIVE = "send", "receive"
-RARE = ("partner_fee_units", "rail_fee_units", "network_fee_units")
-QUOTED = ("send_units", "receive_units", "margin_units", "fee_units", "rounding_units", *RARE)
+QUOTED = (
+    "send_units",
+    "receive_units",
+    "margin_units",
+    "fee_units",
+    "rounding_units",
+    "partner_fee_units",
+    "rail_fee_units",
+    "network_fee_units",
+)
 
 _EARNED = (
     Line(EXCHANGE, "revenue:fx_margin", RECEIVE, "margin_units"),
     Line(EXCHANGE, "revenue:service_fee", RECEIVE, "fee_units"),
     Line(EXCHANGE, "rounding", RECEIVE, "rounding_units"),
-    Line(EXCHANGE, PARTNER, RECEIVE, "partner_fee_units", rare=True),
-    Line(EXCHANGE, "revenue:rail_fee", RECEIVE, "rail_fee_units", rare=True),
-    Line(EXCHANGE, "revenue:network_fee", RECEIVE, "network_fee_units", rare=True),
+    Line(EXCHANGE, PARTNER, RECEIVE, "partner_fee_units"),
+    Line(EXCHANGE, "revenue:rail_fee", RECEIVE, "rail_fee_units"),
+    Line(EXCHANGE, "revenue:network_fee", RECEIVE, "network_fee_units"),
 )
 _DELIVERED = (*_EARNED, Line(EXCHANGE, RAIL, RECEIVE, "receive_units"))
 _SETTLED = (Line(PAYOUT, EXCHANGE, SEND, "send_units"), *_DELIVERED)
@@ -78,40 +84,30 @@ TEMPLATES: dict[P, tuple[Line, ...]] = {
 }
 
 
-def template_rows() -> list[dict[str, object]]:
-    """All templates as rows: template, number, source, destination, asset, units, rare."""
-    return [
-        {"template": template, "number": number, **line._asdict()}
-        for template, lines in TEMPLATES.items()
-        for number, line in enumerate(lines, start=1)
-    ]
+_ACCOUNTS = {
+    CHAIN: "'chain:' || d.chain_id",
+    RAIL: "'rail:' || (d.data ->> 'adapter')",
+    PARTNER: "'partner:' || d.partner_id || '\\:fees'",
+    WALLET: "d.data ->> 'wallet'",
+    CREDIT: f"'order:' || (d.data ->> 'from_order') || '\\:{UNALLOCATED}'",
+    **{name: f"'order:' || d.order_id || '\\:{name}'" for name in OWN},
+}
 
 
-def account_sql(side: str) -> str:
-    """SQL for the account that a line's `side` names, with the priced move in scope as d."""
-    own = ",".join(f"'{name}'" for name in OWN)
-    return (
-        f"CASE WHEN line.{side} IN ({own}) THEN d.own || line.{side} "
-        f"WHEN line.{side} = '{CHAIN}' THEN 'chain:' || d.chain_id "
-        f"WHEN line.{side} = '{RAIL}' THEN d.rail "
-        f"WHEN line.{side} = '{PARTNER}' THEN 'partner:' || d.partner_id || '\\:fees' "
-        f"WHEN line.{side} = '{WALLET}' THEN d.data ->> 'wallet' "
-        f"WHEN line.{side} = '{CREDIT}' THEN 'order:' || (d.data ->> 'from_order') || '\\:{UNALLOCATED}' "
-        f"ELSE line.{side} END"
-    )
+def postings_sql() -> str:
+    """SQL for what a step posts: an array of those of its template's lines that move something, in their order.
+
+    In scope as d: the step's `posting`, `order_id` and `data`, and its quote's columns.
+    """
+    cases = (f"WHEN '{template}' THEN {_lines_sql(lines)}" for template, lines in TEMPLATES.items())
+    return f"CASE d.posting {' '.join(cases)} END"
 
 
-def asset_sql() -> str:
-    """SQL for a line's asset."""
-    return f"CASE line.asset WHEN '{SEND}' THEN d.send_asset ELSE d.receive_asset END"
+def _lines_sql(lines: tuple[Line, ...]) -> str:
+    return f"array_remove(ARRAY[{', '.join(_line_sql(line) for line in lines)}], NULL)"
 
 
-def units_sql() -> str:
-    """SQL for a line's amount."""
-    quoted = " ".join(f"WHEN '{column}' THEN d.{column}" for column in QUOTED)
-    return f"CASE line.units {quoted} ELSE (d.data ->> line.units)::numeric END"
-
-
-def worth_a_look_sql() -> str:
-    """SQL for whether a line is one that this quote may have."""
-    return f"(NOT line.rare OR {' + '.join(f'd.{column}' for column in RARE)} > 0)"
+def _line_sql(line: Line) -> str:
+    units = f"d.{line.units}" if line.units in QUOTED else f"(d.data ->> '{line.units}')::numeric"
+    source, destination = (_ACCOUNTS.get(name, f"'{name}'") for name in (line.source, line.destination))
+    return f"CASE WHEN {units} > 0 THEN ROW({source}, {destination}, d.{line.asset}_asset, {units})::posting END"

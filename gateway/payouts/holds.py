@@ -74,7 +74,7 @@ class HeldOrder:
 
 _HELD = text("""
 SELECT o.id, h.reason, h.at, q.send_asset, q.receive_asset, q.receive_units, send.decimals AS send_decimals,
-    receive.decimals, COALESCE(b.units, 0) AS funds, a.adapter, a.reason AS said
+    receive.decimals, COALESCE(b.funds, 0) AS funds, a.adapter, a.reason AS said
 FROM waiting_orders AS v
 JOIN orders AS o ON o.id = v.order_id
 JOIN quotes AS q ON q.id = o.quote_id
@@ -82,7 +82,7 @@ JOIN assets AS send ON send.code = q.send_asset
 JOIN assets AS receive ON receive.code = q.receive_asset
 JOIN LATERAL (SELECT COALESCE(data ->> 'reason', 'refund_failed') AS reason, at FROM order_events
               WHERE order_id = o.id AND to_state = 'held' ORDER BY version DESC LIMIT 1) AS h ON true
-LEFT JOIN balances AS b ON b.account = 'order\\:' || o.id || '\\:funds' AND b.asset = q.send_asset
+LEFT JOIN order_balances AS b ON b.order_id = o.id AND b.asset = q.send_asset
 LEFT JOIN LATERAL (SELECT adapter, reason FROM attempts WHERE order_id = o.id ORDER BY id DESC LIMIT 1) AS a ON true
 WHERE v.state = 'held' AND v.state IN ('held', 'uncertain', 'refunding') AND v.order_id > :after
 AND (CAST(:order_id AS text) IS NULL OR o.id = :order_id)

@@ -23,8 +23,7 @@ _ORDER = text("""
 SELECT o.*, COALESCE(w.address, o.refund_address) AS confirmed_address,
     q.chain_id, q.send_asset, q.send_units, q.receive_asset, q.receive_units, q.country, q.method, q.expires_at,
     send.decimals AS send_decimals, receive.decimals AS receive_decimals, r.name,
-    COALESCE((SELECT units FROM balances WHERE account = 'order:' || o.id || '\\:unallocated' AND asset = q.send_asset), 0)
-        AS unallocated,
+    COALESCE((SELECT unallocated FROM order_balances WHERE order_id = o.id AND asset = q.send_asset), 0) AS unallocated,
     COALESCE((SELECT sum(p.units) FROM journal AS j JOIN postings AS p ON p.journal_id = j.id
               WHERE j.order_id = o.id
               AND j.template IN ('deposit_received', 'top_up_received', 'requote_credited', 'credit_applied')
@@ -32,8 +31,7 @@ SELECT o.*, COALESCE(w.address, o.refund_address) AS confirmed_address,
     (SELECT data ->> 'reason' FROM order_events AS e WHERE e.order_id = o.id AND e.to_state = 'held'
      ORDER BY e.version DESC LIMIT 1) AS hold_reason,
     q.speed, q.drop_every_s, q.delivery_p95_s,
-    COALESCE((SELECT units FROM balances WHERE account = 'order:' || o.id || '\\:owed' AND asset = q.receive_asset), 0)
-        AS owed
+    COALESCE((SELECT owed FROM order_balances WHERE order_id = o.id AND asset = q.receive_asset), 0) AS owed
 FROM orders AS o
 JOIN quotes AS q ON q.id = o.quote_id
 JOIN assets AS send ON send.code = q.send_asset

@@ -53,19 +53,20 @@ async def record(
 
 
 # Nearly all: the first answer to a sending says that just what was ordered is paid. The orders are locked first, in the
-# order of their ids, as everywhere; the attempts are asked as they stand behind that lock.
+# order of their ids, as everywhere; an attempt that somebody changed until then isn't the one that was found.
 _SETTLE = text("""
 WITH n AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset(CAST(:news AS jsonb)) AS n (id text, lease bigint, asset text, decimals smallint,
         units numeric, provider_ref text, receipt text, reason text, evidence jsonb)
 ), locked AS MATERIALIZED (
-    SELECT o.id FROM n JOIN attempts AS a ON a.id = n.id JOIN orders AS o ON o.id = a.order_id ORDER BY o.id FOR UPDATE OF o
+    SELECT n.*, a.ctid AS place
+    FROM n JOIN attempts AS a ON a.id = n.id JOIN orders AS o ON o.id = a.order_id ORDER BY o.id FOR UPDATE OF o
 )
 UPDATE attempts AS a SET outcome = 'paid', provider_ref = n.provider_ref, receipt = n.receipt, reason = n.reason,
     evidence = n.evidence, due_at = CAST(CAST(:watch AS jsonb) ->> a.adapter AS timestamptz), lease_until = NULL,
     updated_at = :now, closed_at = :now
-FROM n JOIN assets AS s ON s.code = n.asset AND s.decimals = n.decimals
-WHERE a.id = n.id AND a.order_id IN (SELECT id FROM locked) AND a.outcome = 'sending' AND a.lease_token = n.lease
+FROM locked AS n JOIN assets AS s ON s.code = n.asset AND s.decimals = n.decimals
+WHERE a.ctid = n.place AND a.id = n.id AND a.outcome = 'sending' AND a.lease_token = n.lease
     AND a.deliver_asset = n.asset AND a.deliver_units = n.units AND a.fault IS NULL
 RETURNING a.id, a.order_id, a.adapter
 """)

@@ -152,7 +152,7 @@ INSERT INTO order_redirects (order_id, rank, method, account_masked, refused_ran
 VALUES (:order_id, :rank, :method, :account_masked, :refused_rank, :refused_masked, :by, :now)
 """)
 _TELL = text("""
-INSERT INTO outbox (order_id, kind, payload, created_at)
+INSERT INTO order_messages (order_id, kind, payload, created_at)
 VALUES (:order_id, 'order.redirected', jsonb_build_object('rank', CAST(:rank AS integer)), :now)
 """)
 

@@ -104,10 +104,10 @@ FROM resolutions AS r JOIN attempts AS a ON a.id = r.attempt_id JOIN assets AS s
 WHERE r.outcome IS NULL
 """)
 OWED = _query("""
-SELECT a.id, a.order_id, 'paid_in_part' AS state, b.units, b.asset, s.decimals, a.closed_at AS since,
+SELECT a.id, a.order_id, 'paid_in_part' AS state, b.owed AS units, b.asset, s.decimals, a.closed_at AS since,
     CAST(NULL AS timestamptz) AS due_at
 FROM attempts AS a JOIN assets AS s ON s.code = a.deliver_asset
-JOIN balances AS b ON b.account = 'order\\:' || a.order_id || '\\:owed' AND b.asset = a.deliver_asset AND b.units > 0
+JOIN order_balances AS b ON b.order_id = a.order_id AND b.asset = a.deliver_asset AND b.owed > 0
 WHERE a.delivered_units IS NOT NULL
 """)
 REFUNDS = _query("""
@@ -130,11 +130,10 @@ FROM deposits AS d JOIN deposit_addresses AS w USING (address) JOIN assets AS s 
 WHERE d.booked IS DISTINCT FROM d.status AND d.updated_at < {_LATE}
 """)  # noqa: S608
 UNALLOCATED = _query("""
-SELECT b.account AS id, split_part(b.account, '\\:', 2) AS order_id, 'unallocated' AS state, b.units, b.asset, s.decimals,
-    (SELECT max(posted_at) FROM journal AS j WHERE j.order_id = split_part(b.account, '\\:', 2)) AS since,
+SELECT 'order\\:' || b.order_id || '\\:unallocated' AS id, b.order_id, 'unallocated' AS state, b.unallocated AS units,
+    b.asset, s.decimals, (SELECT max(posted_at) FROM journal AS j WHERE j.order_id = b.order_id) AS since,
     CAST(NULL AS timestamptz) AS due_at
-FROM balances AS b JOIN assets AS s ON s.code = b.asset
-WHERE b.account LIKE 'order:%\\:unallocated' AND b.units > 0
+FROM order_balances AS b JOIN assets AS s ON s.code = b.asset WHERE b.unallocated > 0
 """)
 STRAYS = _query(f"""
 SELECT s.chain_id || '\\:' || s.identity AS id, w.owner AS order_id, 'stray' AS state, {_NOTHING}, s.found_at AS since,

@@ -85,7 +85,7 @@ _LOCK = text("SELECT FROM orders WHERE id = :order_id FOR UPDATE")
 _ORDER = text("""
 SELECT o.state, o.partner_id, q.send_asset FROM orders AS o JOIN quotes AS q ON q.id = o.quote_id WHERE o.id = :order_id
 """)
-_THERE = text("SELECT units FROM balances WHERE account = :account AND asset = :asset")
+_THERE = text("SELECT units FROM balances WHERE order_id = :order_id AND name = :name AND asset = :asset")
 _OPEN = text("SELECT id FROM refunds WHERE order_id = :order_id AND asset = :asset AND closed_at IS NULL")
 _WRITE = text("""
 INSERT INTO refunds (id, order_id, taken_from, chain_id, asset, units, address, owner, reason, outcome, evidence, due_at,
@@ -133,8 +133,8 @@ async def _refuse_second(connection: AsyncConnection, *, order_id: str, asset: s
 
 
 async def _money(connection: AsyncConnection, wish: RefundWish, asset: Asset) -> Money:
-    account = f"order:{wish.order_id}:{wish.of}"
-    found = (await connection.execute(_THERE, {"account": account, "asset": asset.code})).scalar_one_or_none()
+    values = {"order_id": wish.order_id, "name": wish.of, "asset": asset.code}
+    found = (await connection.execute(_THERE, values)).scalar_one_or_none()
     there = Money(int(found or 0), asset)
     if there.units == 0:
         raise NothingToRefund(wish.of, asset.code)

@@ -48,8 +48,7 @@ class Stock:
 
 
 _STOCK = text("""
-SELECT COALESCE((SELECT sum(CASE WHEN source = :account THEN units ELSE -units END) FROM postings
-                 WHERE asset = :asset AND (source = :account OR destination = :account)), 0) AS held,
+SELECT COALESCE((SELECT held FROM wallet_balances WHERE account = :account AND asset = :asset), 0) AS held,
        COALESCE((SELECT sum(units) FROM refunds WHERE asset = :asset AND closed_at IS NULL), 0) AS wanted
 """)
 _ASSET = text("""

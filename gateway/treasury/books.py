@@ -35,14 +35,10 @@ _ATTEMPT = "split_part(split_part(j.cause, 'attempt:', 2), ':', 1)"
 CHECKS = (
     Check(
         "entry_not_whole",
-        "journal entry {subject} has {ours} postings, the first of them missing",
+        "journal entry {subject} has no postings",
         """
-SELECT j.cause AS subject, 'journal' AS place, j.order_id, NULL AS asset, 0 AS decimals, count(p.line) AS ours, 1 AS theirs
-FROM journal AS j LEFT JOIN postings AS p ON p.journal_id = j.id
-GROUP BY j.id HAVING min(p.line) IS DISTINCT FROM 1
-UNION ALL
-SELECT 'journal number ' || p.journal_id, 'postings', NULL, p.asset, 0, count(*), 0
-FROM postings AS p WHERE NOT EXISTS (SELECT FROM journal AS j WHERE j.id = p.journal_id) GROUP BY p.journal_id, p.asset
+SELECT j.cause AS subject, 'journal' AS place, j.order_id, NULL AS asset, 0 AS decimals, 0 AS ours, 1 AS theirs
+FROM journal AS j LEFT JOIN postings AS p ON p.journal_id = j.id WHERE p.journal_id IS NULL
 """,
     ),
     Check(
@@ -78,6 +74,24 @@ FULL JOIN (
 ) AS s ON (s.account, s.asset) = (b.account, b.asset)
 JOIN assets AS a ON a.code = COALESCE(b.asset, s.asset)
 WHERE COALESCE(b.units, 0) <> COALESCE(s.units, 0)
+""",
+    ),
+    Check(
+        "wallet_not_its_postings",
+        "the running balance of {subject} is {ours}, its postings come to {theirs}",
+        """
+SELECT COALESCE(b.account, s.account) AS subject, COALESCE(b.account, s.account) AS place, NULL AS order_id,
+    COALESCE(b.asset, s.asset) AS asset, a.decimals, COALESCE(b.held, 0) AS ours, COALESCE(s.units, 0) AS theirs
+FROM wallet_balances AS b
+FULL JOIN (
+    SELECT account, asset, sum(units) AS units FROM (
+        SELECT source AS account, asset, units FROM postings WHERE source LIKE 'wallet:%' OR source LIKE 'treasury:%'
+        UNION ALL SELECT destination, asset, -units FROM postings
+        WHERE destination LIKE 'wallet:%' OR destination LIKE 'treasury:%'
+    ) AS moves GROUP BY account, asset
+) AS s ON (s.account, s.asset) = (b.account, b.asset)
+JOIN assets AS a ON a.code = COALESCE(b.asset, s.asset)
+WHERE COALESCE(b.held, 0) <> COALESCE(s.units, 0)
 """,
     ),
     Check(

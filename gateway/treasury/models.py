@@ -56,7 +56,7 @@ class StatementBooking(SQLModel, table=True):
 
     rail: str = text(primary_key=True)
     line_id: str = text(primary_key=True)
-    cause: str = text(foreign_key="journal.cause")
+    cause: str = text(foreign_key="journal_entries.cause")
 
 
 class ReconciliationRow(SQLModel, table=True):
@@ -112,4 +112,4 @@ class BreakRow(SQLModel, table=True):
     closed_because: str | None = text(default=None)
     """gone: a later run didn't find it any more; booked: a person explained it."""
     closed_by: str | None = text(default=None, foreign_key="operators.name")
-    booked_cause: str | None = text(default=None, foreign_key="journal.cause")
+    booked_cause: str | None = text(default=None, foreign_key="journal_entries.cause")

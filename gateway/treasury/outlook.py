@@ -236,10 +236,7 @@ def _rail_pools(outlook: Outlook) -> dict[Place, Pool]:
 _COINS = text("""
 WITH held AS (
     SELECT account, asset, sum(units) AS units FROM (
-        SELECT source AS account, asset, units FROM postings WHERE source LIKE 'treasury:%'
-        UNION ALL SELECT destination, asset, -units FROM postings WHERE destination LIKE 'treasury:%'
-        UNION ALL SELECT source, asset, units FROM postings WHERE source LIKE 'wallet:%'
-        UNION ALL SELECT destination, asset, -units FROM postings WHERE destination LIKE 'wallet:%'
+        SELECT account, asset, held AS units FROM wallet_balances
         UNION ALL SELECT facts ->> 'wallet', gave_asset, -gave_units FROM legs WHERE on_chain AND closed_at IS NULL
             AND gave_units IS NOT NULL
     ) AS moves GROUP BY account, asset
@@ -252,7 +249,7 @@ WITH held AS (
         SELECT q.send_asset AS asset, q.send_units AS units
         FROM owing AS w JOIN orders AS o ON o.id = w.id JOIN quotes AS q ON q.id = o.quote_id
         UNION ALL
-        SELECT asset, units FROM balances WHERE account LIKE 'order:%\\:unallocated' AND units > 0
+        SELECT asset, unallocated FROM order_balances WHERE unallocated > 0
     ) AS customers GROUP BY asset
 )
 SELECT h.account, h.asset, s.decimals, h.units, COALESCE(w.units, 0) AS owed,

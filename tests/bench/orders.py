@@ -26,18 +26,15 @@ INSERT INTO recipients (order_id, name, account)
     SELECT 'ord_' || lpad(n::text, 26, '0'), 'Wanjiku Kamau', '+254712345678' FROM generate_series({first}, {last}) AS n;
 SET session_replication_role = replica;
 INSERT INTO order_events (order_id, version, event, from_state, to_state, cause, data, at)
-    SELECT o.id, v.version, v.event, v.was, v.state, 'deposit:31337:0x' || lpad(md5(o.id), 64, '0') || ':0:' || v.version,
-        '{{"funds": "10000000", "unallocated": "0"}}', now()
-    FROM orders AS o, (VALUES (1, 'deposit_seen', 'awaiting_deposit', 'confirming'),
-        (2, 'deposit_final', 'confirming', 'funded')) AS v (version, event, was, state)
-    WHERE o.id BETWEEN {from_id} AND {to_id};
-SET session_replication_role = {role};
-INSERT INTO journal (cause, template, order_id, posted_at)
-    SELECT 'order:' || id || ':deposit:31337:0x' || lpad(md5(id), 64, '0') || ':0:final', 'deposit_received', id, now()
+    SELECT id, 1, 'deposit_seen', 'awaiting_deposit', 'confirming', 'deposit:31337:0x' || lpad(md5(id), 64, '0')
+        || ':0:seen', '{{}}', now()
     FROM orders WHERE id BETWEEN {from_id} AND {to_id};
-INSERT INTO postings (journal_id, line, source, destination, asset, units)
-    SELECT id, 1, 'chain:31337', 'order:' || order_id || ':funds', 'USDC@31337', 10000000
-    FROM journal WHERE order_id BETWEEN {from_id} AND {to_id};
+SET session_replication_role = {role};
+INSERT INTO order_events (order_id, version, event, from_state, to_state, cause, data, at, template, postings)
+    SELECT id, 2, 'deposit_final', 'confirming', 'funded', 'deposit:31337:0x' || lpad(md5(id), 64, '0') || ':0:final',
+        '{{"funds": "10000000", "unallocated": "0"}}', now(), 'deposit_received',
+        ARRAY[ROW('chain:31337', 'order:' || id || ':funds', 'USDC@31337', 10000000)::posting]
+    FROM orders WHERE id BETWEEN {from_id} AND {to_id};
 """
 # The rest of an old order's life. The guards are switched off for it: it is made by the million.
 PAID = """
@@ -46,31 +43,22 @@ INSERT INTO attempts (id, order_id, adapter, deliver_asset, deliver_units, outco
     SELECT 'att_' || right(id, 26), id, 'instant', 'KES', 124900, 'paid', 'AG_' || id, 'SG632NMUAB', '{{"ResultCode": "0"}}',
         0, nextval('lease_tokens'), now(), now(), now()
     FROM orders WHERE id BETWEEN {from_id} AND {to_id};
-INSERT INTO order_events (order_id, version, event, from_state, to_state, cause, data, at)
+INSERT INTO order_events (order_id, version, event, from_state, to_state, cause, data, at, template, postings)
     SELECT o.id, v.version, v.event, v.was, v.state, 'attempt:att_' || right(o.id, 26) || ':' || v.event,
-        jsonb_build_object('attempt', 'att_' || right(o.id, 26), 'adapter', 'instant'), now()
-    FROM orders AS o, (VALUES (3, 'dispatched', 'funded', 'paying'), (4, 'outcome_paid', 'paying', 'paid'))
-        AS v (version, event, was, state)
+        jsonb_build_object('attempt', 'att_' || right(o.id, 26), 'adapter', 'instant'), now(), v.template, v.postings
+    FROM orders AS o CROSS JOIN LATERAL (VALUES
+        (3, 'dispatched', 'funded', 'paying', 'payout_reserved', ARRAY[
+            ROW('order:' || o.id || ':funds', 'order:' || o.id || ':payout', 'USDC@31337', 10000000)::posting]),
+        (4, 'outcome_paid', 'paying', 'paid', 'payout_settled', ARRAY[
+            ROW('order:' || o.id || ':payout', 'exchange', 'USDC@31337', 10000000)::posting,
+            ROW('exchange', 'revenue:fx_margin', 'KES', 1292)::posting,
+            ROW('exchange', 'revenue:service_fee', 'KES', 3000)::posting,
+            ROW('exchange', 'rounding', 'KES', 8)::posting,
+            ROW('exchange', 'rail:instant', 'KES', 124900)::posting])
+    ) AS v (version, event, was, state, template, postings)
     WHERE o.id BETWEEN {from_id} AND {to_id};
-INSERT INTO journal (cause, template, order_id, posted_at)
-    SELECT 'order:' || o.id || ':attempt:att_' || right(o.id, 26) || ':' || v.event, v.template, o.id, now()
-    FROM orders AS o, (VALUES ('dispatched', 'payout_reserved'), ('paid', 'payout_settled')) AS v (event, template)
-    WHERE o.id BETWEEN {from_id} AND {to_id};
-INSERT INTO postings (journal_id, line, source, destination, asset, units)
-    SELECT j.id, l.line, replace(l.source, 'own', 'order:' || j.order_id),
-        replace(l.destination, 'own', 'order:' || j.order_id), l.asset, l.units
-    FROM journal AS j JOIN (VALUES
-        ('payout_reserved', 1, 'own:funds', 'own:payout', 'USDC@31337', 10000000),
-        ('payout_settled', 1, 'own:payout', 'exchange', 'USDC@31337', 10000000),
-        ('payout_settled', 2, 'exchange', 'revenue:fx_margin', 'KES', 1292),
-        ('payout_settled', 3, 'exchange', 'revenue:service_fee', 'KES', 3000),
-        ('payout_settled', 4, 'exchange', 'rounding', 'KES', 8),
-        ('payout_settled', 5, 'exchange', 'rail:instant', 'KES', 124900)
-    ) AS l (template, line, source, destination, asset, units) USING (template)
-    WHERE j.order_id BETWEEN {from_id} AND {to_id};
-INSERT INTO balances (account, asset, units)
-    SELECT 'order:' || o.id || ':' || v.name, 'USDC@31337', 0 FROM orders AS o, (VALUES ('funds'), ('payout')) AS v (name)
-    WHERE o.id BETWEEN {from_id} AND {to_id};
+INSERT INTO order_balances (order_id, asset, funds, payout, refund, unallocated, owed)
+    SELECT id, 'USDC@31337', 0, 0, 0, 0, 0 FROM orders WHERE id BETWEEN {from_id} AND {to_id};
 """
 
 

@@ -130,11 +130,8 @@ class Town:
         line = {"source": source.format(order_id), "destination": destination.format(order_id), "cause": f"robbery:{number}"}
         with psycopg.connect(self.url) as connection:
             connection.execute(
-                """WITH entry AS (
-                    INSERT INTO journal (cause, template, order_id, posted_at) VALUES (%(cause)s, 'robbery', NULL, now())
-                    RETURNING id
-                ) INSERT INTO postings (journal_id, line, source, destination, asset, units)
-                SELECT id, 1, %(source)s, %(destination)s, 'USDC@31337', 10000000 FROM entry""",
+                """INSERT INTO journal_entries (cause, template, posted_at, postings) VALUES (%(cause)s, 'robbery', now(),
+                    ARRAY[ROW(%(source)s, %(destination)s, 'USDC@31337', 10000000)::posting])""",
                 line,
             )
 

@@ -18,8 +18,8 @@ FROM orders AS o JOIN quotes AS q ON q.id = o.quote_id JOIN assets AS a ON a.cod
 LEFT JOIN recipients AS r ON r.order_id = o.id WHERE o.id = :order_id
 """)
 _MONEY = text("""
-SELECT split_part(account, ':', 3) AS account, asset, units, decimals FROM balances JOIN assets ON code = asset
-WHERE account = ANY(CAST(:accounts AS text[])) AND units > 0 ORDER BY account, asset
+SELECT name, asset, units, decimals FROM balances JOIN assets ON code = asset
+WHERE order_id = :order_id AND name = ANY(CAST(:names AS text[])) ORDER BY name, asset
 """)
 _PLACE = re.compile(r"(?P<order_id>[^/]+)/(?P<chain_id>[0-9]{1,18})/(?P<token>0x[0-9a-f]{40})")
 _LOG = re.compile(r"(?P<order_id>[^/]+)/(?P<chain_id>[0-9]{1,18})/(?P<tx_hash>0x[0-9a-f]{64})/(?P<log_index>[0-9]{1,9})")
@@ -38,10 +38,9 @@ async def look_at_order(connection: AsyncConnection, _services: WebServices, sub
         "Price held until": row.expires_at.strftime("%Y-%m-%d %H:%M UTC"),
         "Recipient": row.name or "erased",
     }
-    accounts = [f"order:{subject}:{name}" for name in _ACCOUNTS]
-    for one in await connection.execute(_MONEY, {"accounts": accounts}):
+    for one in await connection.execute(_MONEY, {"order_id": subject, "names": list(_ACCOUNTS)}):
         money = Money(int(one.units), Asset(one.asset, one.decimals))
-        facts[f"{_ACCOUNTS[one.account]}, {one.asset}"] = str(money)
+        facts[f"{_ACCOUNTS[one.name]}, {one.asset}"] = str(money)
     facts["Refund address"] = await confirmed_address(connection, order_id=subject) or "none is confirmed"
     return facts
 

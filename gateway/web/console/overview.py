@@ -56,8 +56,8 @@ SELECT (SELECT count(*) FROM strays WHERE asset IS NULL AND closed_at IS NULL) A
     (SELECT count(*) FROM chain_transactions WHERE due_at IS NOT NULL AND stuck_at IS NOT NULL) AS stuck
 """)
 _UNALLOCATED = text("""
-SELECT asset, decimals, sum(units) AS units FROM balances JOIN assets ON code = asset
-WHERE account LIKE 'order:%\\:unallocated' AND units > 0 GROUP BY asset, decimals ORDER BY asset
+SELECT asset, decimals, sum(unallocated) AS units FROM order_balances JOIN assets ON code = asset
+WHERE unallocated > 0 GROUP BY asset, decimals ORDER BY asset
 """)
 
 

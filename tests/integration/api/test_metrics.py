@@ -164,8 +164,8 @@ INSERT INTO deposits (chain_id, tx_hash, log_index, block_number, block_hash, bl
         status, booked, seen_at, updated_at)
     SELECT 1, '0x' || lpad(to_hex(n), 64, '0'), 0, n, 'h', now(), 'USDC@1', 's', '0x' || lpad(to_hex(n), 40, '0'), 1,
     'final', 'final', now(), now() FROM generate_series(1, 20000) AS n;
-INSERT INTO journal (cause, template, posted_at) SELECT 'c' || n, 't', now() FROM generate_series(1, 20000) AS n;
-INSERT INTO postings SELECT id, 1, 'chain:1', 'order:' || id || ':funds', 'USDC@1', 5 FROM journal;
+INSERT INTO journal_entries (cause, template, posted_at, postings) SELECT 'c' || n, 't', now(),
+    ARRAY[ROW('chain:1', 'order:' || n || ':funds', 'USDC@1', 5)::posting] FROM generate_series(1, 20000) AS n;
 INSERT INTO callbacks (adapter, event_id, attempt_id, label, headers, body, received_at, handled_at)
     SELECT 'fake', n::text, 'a', 'l', '{}', '', now(), now() FROM generate_series(1, 20000) AS n;
 """

@@ -49,10 +49,9 @@ async def held(desk: Desk, partner: Partner, state: str = "held", **changes: Any
     order_id = str(answer.json()["id"])
     await desk.run("UPDATE orders SET state = :state WHERE id = :id", state=state, id=order_id)
     await desk.run(
-        """WITH entry AS (INSERT INTO journal (cause, template, order_id, posted_at)
-        VALUES ('test:' || :id, 'deposit_received', :id, now()) RETURNING id)
-        INSERT INTO postings
-        SELECT id, 1, 'chain\\:31337', 'order\\:' || :id || '\\:funds', 'USDC@31337', 10000000 FROM entry""",
+        """INSERT INTO journal_entries (cause, template, order_id, posted_at, postings)
+        VALUES ('test:' || :id, 'deposit_received', :id, now(),
+            ARRAY[CAST(ROW('chain\\:31337', 'order\\:' || :id || '\\:funds', 'USDC@31337', 10000000) AS posting)])""",
         id=order_id,
     )
     return order_id

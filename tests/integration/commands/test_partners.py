@@ -99,8 +99,8 @@ def test_what_a_partner_earned_is_listed_paid_once_and_told_entry_by_entry(lastm
     [(partner,)] = sql("SELECT id FROM partners WHERE disabled_at IS NULL")
     sql("INSERT INTO assets VALUES ('NGN', 2)")
     sql(
-        """WITH j AS (INSERT INTO journal (cause, template, posted_at) VALUES ('x', 'payout', now()) RETURNING id)
-        INSERT INTO postings SELECT id, 1, 'capital', %s, 'NGN', 12345 FROM j""",
+        """INSERT INTO journal_entries (cause, template, posted_at, postings)
+        VALUES ('x', 'payout', now(), ARRAY[ROW('capital', %s, 'NGN', 12345)::posting])""",
         f"partner:{partner}:fees",
     )
     paid = ["settle", "Lagos", "--amount", "100", "--currency", "NGN", "--reference", "GTB 17", *WHY]

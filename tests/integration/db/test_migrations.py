@@ -8,6 +8,7 @@ import psycopg
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
+from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.engine import make_url
 from sqlmodel import SQLModel
 
@@ -26,7 +27,11 @@ import gateway.routing.models
 import gateway.sagas.models
 import gateway.treasury.floatmodels
 import gateway.treasury.models  # noqa: F401 - the import fills the metadata
+from gateway.db.columns import Posting
 from gateway.db.migrate import migrate, newest
+
+# Reflection has to know our own type.
+ischema_names["posting"] = Posting
 
 
 def differences(url):

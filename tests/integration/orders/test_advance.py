@@ -119,7 +119,7 @@ async def test_an_overdraft_takes_the_whole_set_back(engine):
     async with transaction(engine) as connection:
         await connection.execute(text("UPDATE orders SET state = 'funded' WHERE id = :id"), {"id": poor.order_id})
     moves = [Move(order_id=order.order_id, event=E.DISPATCHED, cause="d") for order in (rich, poor)]
-    with pytest.raises(IntegrityError, match="below zero"):
+    with pytest.raises(IntegrityError, match="no_account_below_zero"):
         await take(engine, *moves)
     assert {state for state, _ in (await states(engine)).values()} == {S.FUNDED}
     assert await count(engine, "order_events") == 0

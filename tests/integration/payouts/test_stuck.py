@@ -136,10 +136,9 @@ ROWS = {
         'operator\\:ann', 'wrong', 'pending', NULL, NULL, NULL, NULL, '{}', :now, :now, :now FROM orders""",
     "callback": """INSERT INTO callbacks (adapter, event_id, attempt_id, label, headers, body, received_at)
         SELECT 'fake', 'e', id, 'result', '{}', '', :now FROM attempts""",
-    "unmatched": """WITH entry AS (INSERT INTO journal (cause, template, order_id, posted_at)
-        SELECT 'extra', 'unallocated', id, :now FROM orders RETURNING id, order_id)
-        INSERT INTO postings
-        SELECT id, 1, 'chain\\:31337', 'order\\:' || order_id || '\\:unallocated', 'USDC@31337', 7 FROM entry""",
+    "unmatched": """INSERT INTO journal_entries (cause, template, order_id, posted_at, postings)
+        SELECT 'extra', 'unallocated', id, :now, ARRAY[CAST(ROW('chain\\:31337', 'order\\:' || id || '\\:unallocated',
+            'USDC@31337', 7) AS posting)] FROM orders""",
     "stray": """INSERT INTO strays SELECT 31337, 'tx\\:1', deposit_address, '0x' || repeat('b', 40), NULL, NULL, 5, 7, :now
         FROM orders""",
     "transaction": """INSERT INTO chain_transactions (id, chain_id, sender, purpose, reference, to_address, data, value,

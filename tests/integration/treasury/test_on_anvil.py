@@ -174,9 +174,8 @@ async def test_what_came_left_or_changed_past_the_books_is_each_named_and_nothin
     await yard.watch()
     with psycopg.connect(str(yard.payer.engine.url.set(drivername="postgresql").render_as_string(False))) as connection:
         connection.execute("SET session_replication_role = replica")
-        connection.execute("DELETE FROM postings WHERE units = 7")
-        connection.execute("DELETE FROM balances WHERE units = 7")
-        connection.execute("DELETE FROM journal WHERE id NOT IN (SELECT journal_id FROM postings)")
+        connection.execute("DELETE FROM order_events WHERE (postings[1]).units = 7")
+        connection.execute("DELETE FROM order_balances WHERE funds = 7 OR unallocated = 7")
         connection.execute("DELETE FROM deposits WHERE units = 7")
     yard.shrink(changing, SENT - 3)
     report = await yard.reconcile()
