@@ -201,6 +201,18 @@ class Harbour:
             signed = Account.sign_transaction(fields, self.gas.key)
             rpc("eth_sendRawTransaction", "0x" + signed.raw_transaction.hex())
 
+    def undo(self, first: int) -> None:
+        """Replace all blocks from number `first` on by others.
+
+        A stranger's transaction makes them others: an empty block that is made anew is the same one.
+        """
+        stranger = Account.create()
+        with Rpc(self.chain.rpc_url) as rpc:
+            rpc("anvil_setBalance", stranger.address, hex(RICH))
+            fields = {"chainId": CHAIN, "nonce": 0, "to": self.chain.sender, "value": 0, "gas": 21_000, "gasPrice": 10**11}
+            signed = Account.sign_transaction(fields, stranger.key)
+        reorg(self.chain, self.number() - first + 1, [("0x" + signed.raw_transaction.hex(), 0)])
+
     def enrich(self) -> None:
         """Somebody sends the gas key what it needs."""
         with Rpc(self.chain.rpc_url) as rpc:

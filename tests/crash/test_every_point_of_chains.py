@@ -12,7 +12,7 @@ import pytest
 from gateway.config import parse
 from gateway.devchain.rpc import RpcRefused
 from gateway.orders.accept import Accepted
-from tests.chain_tools import mine, reorg
+from tests.chain_tools import mine
 from tests.crash.harbour import Harbour
 from tests.crash.lives import Lives, Mother, free_port, lives, tree
 from tests.crash.points import points_of
@@ -163,7 +163,7 @@ class Voyage:
             await self._until_watched()
             self.sailors.stop(worker)
         final = int(await self.harbour.value("SELECT finalized_number FROM chain_cursors"))
-        await asyncio.to_thread(reorg, self.harbour.chain, await asyncio.to_thread(self.harbour.number) - final + 1)
+        await asyncio.to_thread(self.harbour.undo, final)
         for point in sorted((point for point in todo if point.startswith("watcher.halt")), reverse=True):
             worker = self.sailors.work(points=[point], only=("chains",))
             ends = before(WITHIN_S)
