@@ -57,8 +57,8 @@ class SimAdapter:
         """Send, through a network with faults."""
         self._leaving(self._rail, instruction)
         said = self._process.clock()
-        await self._travels(f"{self._name} pay {instruction.attempt_id}", instruction)
-        if self._rail.kind.resend is Resend.FINDABLE and self._off_s(said) > WINDOW_S:
+        await self._travels(f"{self._name} pay {instruction.attempt_id}", instruction, said=said)
+        if not self._in_time(said):
             raise NotSent("the request's time stamp is too far from the rail's time")
         payment = self._rail.arrive(instruction)
         return await self._answer(payment, f"{self._name} answer {instruction.attempt_id}")
@@ -78,7 +78,7 @@ class SimAdapter:
             return Report(outcome=Outcome.FAILED, fault=Fault.TRANSIENT, reason="never arrived")
         if self._rail.kind.resend is Resend.BLIND or payment is None or payment.visible_s > self._rail.outside.now_s:
             return Report(outcome=Outcome.UNKNOWN, reason="not found")
-        return self._rail.report(payment)
+        return self._rail.answer(payment)
 
     async def balance(self) -> tuple[Money, ...]:
         """What is left there."""
@@ -113,11 +113,12 @@ class SimAdapter:
         """As of every adapter."""
         return 200, {}
 
-    def _off_s(self, said: datetime) -> float:
-        """How far a time stamp of ours is from the true time."""
-        return abs((said - START).total_seconds() - self._rail.outside.now_s)
+    def _in_time(self, said: datetime) -> bool:
+        """Whether the rail takes a request with this time stamp of ours: one that can be asked refuses what is too old."""
+        off_s = abs((said - START).total_seconds() - self._rail.outside.now_s)
+        return self._rail.kind.resend is not Resend.FINDABLE or off_s <= WINDOW_S
 
-    async def _travels(self, label: str, *instructions: Instruction) -> None:
+    async def _travels(self, label: str, *instructions: Instruction, said: datetime) -> None:
         """The way to the rail. Raises what the way does to the request."""
         dice, rail = self._rail.dice, self._rail
         if dice.calm:  # nothing comes between
@@ -125,7 +126,7 @@ class SimAdapter:
         fate = dice.first("refused_connection", "request_lost", "request_slow", "machine_freezes")
         if fate == "request_slow":
             for instruction in instructions:
-                self._arrives_late(instruction)
+                self._arrives_late(instruction, said)
             await self._scheduler.gate(self._process, label, delay_s=NEVER_S)
         if fate == "machine_freezes":
             self._freeze(dice.between(10, dice.pick(FREEZES_S)))
@@ -150,12 +151,13 @@ class SimAdapter:
 
         self._rail.outside.later(seconds, f"{process.name} wakes", wake)
 
-    def _arrives_late(self, instruction: Instruction) -> None:
-        """The request is on its way, and arrives when nobody waits for the answer any more."""
+    def _arrives_late(self, instruction: Instruction, said: datetime) -> None:
+        """The request is on its way, and arrives when nobody waits for the answer any more; what is too old is refused."""
         delay_s = self._rail.dice.between(int(_FAR_S), WINDOW_S - 5)
 
         def arrive() -> None:
-            self._rail.arrive(instruction)
+            if self._in_time(said):
+                self._rail.arrive(instruction)
 
         self._rail.outside.later(delay_s, f"{self._name} receives {instruction.attempt_id} late", arrive)
 
@@ -187,7 +189,10 @@ class SimBulkAdapter(SimAdapter):
         """Send them in one; now and then the answer tells only of some."""
         for instruction in instructions:
             self._leaving(self._rail, instruction)
-        await self._travels(f"{self._name} bulk {batch_id} of {len(instructions)}", *instructions)
+        said = self._process.clock()
+        await self._travels(f"{self._name} bulk {batch_id} of {len(instructions)}", *instructions, said=said)
+        if not self._in_time(said):
+            raise NotSent("the request's time stamp is too far from the rail's time")
         payments = {each.attempt_id: self._rail.arrive(each) for each in instructions}
         told = {attempt_id: self._rail.report(payment) for attempt_id, payment in payments.items()}
         if self._rail.dice.happens("answer_lost"):

@@ -13,24 +13,35 @@ from gateway.clock import Clock
 from gateway.offramp import Offramp
 from gateway.payouts.rails import Rails
 from gateway.simulation.chain import QUORUM, TERMS, SimNode
+from gateway.simulation.mistakes import Found
 from gateway.simulation.scheduler import START, Violation
 from gateway.treasury.chains import ChainSide
 from gateway.treasury.reconcile import reconcile
+from gateway.treasury.report import Report
 
 TOLD = 5
 """Differences told of."""
 
 
-async def audit(engine: AsyncEngine, *, adapters: Mapping[str, Offramp], nodes: Sequence[SimNode], clock: Clock) -> int:
-    """How many places and assets were compared. Raises `Violation` if any differs, or couldn't be compared."""
+async def audit(engine: AsyncEngine, *, adapters: Mapping[str, Offramp], nodes: Sequence[SimNode], clock: Clock) -> Report:
+    """What the product says of the whole world. Raises `Violation` if anything couldn't be compared."""
     quorum = Quorum(nodes=[Node(node, name=f"node {place}") for place, node in enumerate(nodes)], quorum=QUORUM)
     side = ChainSide(terms=TERMS, quorum=quorum, watched=Watchlist(engine), wallet=None, keys=frozenset())
     try:
         report = await reconcile(engine, rails=Rails(adapters), chains=[side], clock=clock, since=START)
     finally:
         await quorum.close()
-    wrong = [f"{one.kind} at {one.place}: {one.said}" for one in report.breaks]
-    wrong += [f"{one.check} was not compared: {one.why}" for one in report.not_made]
-    if wrong:
-        raise Violation(f"the reconciliation finds {len(wrong)} differences: {'; '.join(wrong[:TOLD])}")
-    return len(report.comparisons)
+    if report.not_made:
+        told = [f"{one.check} was not compared: {one.why}" for one in report.not_made]
+        raise Violation(f"the reconciliation is incomplete: {'; '.join(told[:TOLD])}")
+    return report
+
+
+def judge(report: Report, *, expected: Found) -> None:
+    """Raise `Violation` unless it finds all that is wrong, and nothing else."""
+    found = {one.cause: one.kind for one in report.breaks}
+    said = {one.cause: f"{one.kind} at {one.place}: {one.said}" for one in report.breaks}
+    wrong = [said[cause] for cause, kind in found.items() if expected.get(cause) != kind]
+    missed = [f"{kind} as {cause}" for cause, kind in expected.items() if found.get(cause) != kind]
+    if wrong or missed:
+        raise Violation(f"the reconciliation finds {'; '.join(wrong[:TOLD])}, and misses {'; '.join(missed[:TOLD])}")

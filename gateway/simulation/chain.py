@@ -86,8 +86,11 @@ class SimChain:
     waiting: list[Payment] = field(default_factory=list)
     """Sent, and in no block."""
     final: int = 0
+    ahead_s: int = 0
+    """By how much its clock is ahead of the true time."""
     _number: int = 0
     _credits: list[Credit] = field(default_factory=list)
+    _by_address: dict[str, list[Credit]] = field(default_factory=dict)
     _credited: int = -1
 
     @property
@@ -132,24 +135,25 @@ class SimChain:
         """The payments in final blocks, in their order."""
         for number in range(self._credited + 1, self.final + 1):
             block = self.blocks[number]
-            self._credits += [
-                Credit(
-                    payment.tx_hash,
-                    index,
-                    number,
-                    int(block["timestamp"], 16),
-                    payment.address,
-                    payment.units,
-                    payment.sender,
-                )
-                for index, payment in enumerate(block["payments"])
-            ]
+            time = int(block["timestamp"], 16)
+            for index, (tx_hash, address, units, sender) in enumerate(block["payments"]):
+                credit = Credit(tx_hash, index, number, time, address, units, sender)
+                self._credits.append(credit)
+                self._by_address.setdefault(address, []).append(credit)
         self._credited = max(self._credited, self.final)
         return self._credits
+
+    def credits_of(self, address: str) -> Sequence[Credit]:
+        """Those to one address."""
+        self.credits()
+        return self._by_address.get(address, ())
 
     def _add(self, payments: Sequence[Payment], time: int) -> None:
         number = len(self.blocks)
         self._number += 1
+        time += self.ahead_s
+        if self.blocks:  # its time never goes back
+            time = max(time, int(self.blocks[-1]["timestamp"], 16))
         parent = self.blocks[-1]["hash"] if self.blocks else "0x" + "0" * 64
         block = {"number": hex(number), "hash": word(f"block {self._number}"), "parentHash": parent, "timestamp": hex(time)}
         place = {"blockNumber": block["number"], "blockHash": block["hash"], "removed": False, "address": TOKEN}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import select
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -16,9 +17,9 @@ import psycopg
 from psycopg.abc import PQGen
 from psycopg.waiting import Ready, Wait
 from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from gateway.db.session import make_engine
+from gateway.db.session import make_engine, transaction
 
 PATIENCE_MS = 2_000
 """After that it is taken for a wait for somebody else."""
@@ -56,6 +57,17 @@ class PromptConnection(psycopg.AsyncConnection[Any]):
             result: T = over.value
             return result
         return await super().wait(_resumed(gen, wanted), interval, timeout)
+
+
+async def at_once(engines: Sequence[AsyncEngine], act: Callable[[AsyncConnection], Awaitable[T]]) -> list[T | BaseException]:
+    """The same in a transaction of each, statement by statement in turns. What each gave or raised."""
+
+    async def one(engine: AsyncEngine) -> T:
+        RACING.set(True)
+        async with transaction(engine) as connection:
+            return await act(connection)
+
+    return await asyncio.gather(*(asyncio.create_task(one(engine)) for engine in engines), return_exceptions=True)
 
 
 def make_prompt_engine(url: str, *, pool_size: int) -> AsyncEngine:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import namedtuple_row
 
 WORK_LEFT = """
@@ -47,7 +48,7 @@ class Eye:
     def __init__(self, url: str) -> None:
         self.connection: psycopg.Connection[Any] = psycopg.connect(url, autocommit=True, row_factory=namedtuple_row)
         self._outbox = self._journal = 0
-        self._last = (0, 0)
+        self._last = 0
 
     def close(self) -> None:
         """Close the connection."""
@@ -78,8 +79,7 @@ class Eye:
 
     def news(self) -> bool:
         """Whether any order took a step, or anything was posted, since both were asked last."""
-        row = self._rows("SELECT o.last_value AS o, j.last_value AS j FROM outbox_id_seq AS o, journal_id_seq AS j")[0]
-        last, self._last = self._last, (row.o, row.j)
+        last, self._last = self._last, self._rows("SELECT last_value FROM journal_id_seq")[0].last_value
         return last != self._last
 
     def moved_orders(self) -> list[str]:
@@ -132,21 +132,21 @@ class Eye:
         )
         return [row.id for row in rows]
 
-    def refundable(self, reasons: Sequence[str], *, born_before: float) -> list[Any]:
-        """Old orders with money that may go back: what came beyond, and that of those held for one of these reasons."""
-        held = self.held(reasons)
-        return self._rows(
-            "SELECT o.id AS order_id, split_part(b.account, ':', 3) AS of FROM orders AS o JOIN balances AS b"
-            " ON b.account IN ('order:' || o.id || ':unallocated', 'order:' || o.id || ':funds') AND b.units > 0"
-            " WHERE o.created_at < to_timestamp(%s) AND (b.account LIKE '%%:unallocated' OR o.id = ANY(%s))"
-            " AND NOT EXISTS (SELECT FROM refunds AS r WHERE r.order_id = o.id AND r.closed_at IS NULL) ORDER BY 1, 2",
-            born_before,
-            held,
-        )
+    def booked(self, address: str) -> int:
+        """How many transfers to an address are booked for good."""
+        return int(self._rows("SELECT count(*) FROM deposits WHERE address = %s AND booked = 'final'", address)[0][0])
+
+    def refunding(self) -> set[str]:
+        """The orders with a refund that isn't over."""
+        return {row.order_id for row in self._rows("SELECT order_id FROM refunds WHERE closed_at IS NULL")}
+
+    def quote(self, quote_id: str) -> Any:
+        """A quote, as it stands."""
+        return self._rows("SELECT * FROM quotes WHERE id = %s", quote_id)[0]
 
     def queued(self) -> list[Any]:
         """Transactions that wait to be sent."""
-        return self._rows("SELECT id, data FROM chain_transactions WHERE state = 'queued' ORDER BY id")
+        return self._rows("SELECT id, reference, data FROM chain_transactions WHERE state = 'queued' ORDER BY id")
 
     def sent(self, transaction_id: str) -> None:
         """The stand-in of the product's submitter sends one."""
@@ -179,6 +179,12 @@ class Eye:
         )
         due: datetime | None = rows[0].due
         return due
+
+    def forget_statements(self) -> None:
+        """Let the next reconciliation read all statements anew."""
+        for table in ("statement_lines", "statement_periods"):
+            for statement in ("ALTER TABLE {} DISABLE TRIGGER USER", "DELETE FROM {}", "ALTER TABLE {} ENABLE TRIGGER USER"):
+                self.connection.execute(sql.SQL(statement).format(sql.Identifier(table)))
 
     def one(self, statement: str) -> Any:
         """The single value of a statement."""

@@ -24,13 +24,14 @@ PER_MILLE: Mapping[str, int] = {
     "refuses_for_now": 20,
     "refuses_account": 2,
     "fails_later": 12,
-    "fails_then_pays": 4,
+    "fails_then_pays": 6,
     "pays_part": 3,
     "returns": 12,
     # Questions and callbacks.
     "status_raises": 30,
     "status_slow": 10,
     "status_unlisted": 20,
+    "status_behind": 300,
     "not_found_yet": 60,
     "callback_dropped": 150,
     "callback_late": 150,
@@ -45,18 +46,28 @@ PER_MILLE: Mapping[str, int] = {
     "clock_jumps": 40,
     "clock_jumps_by_days": 6,
     "machine_restarts": 30,
+    "loop_rests": 40,
     "reorganisation": 150,
+    "chain_ahead": 60,
     "node_lags": 120,
     "node_down": 80,
     "node_lies": 60,
     "nodes_down": 30,
-    "coin_frozen": 40,
+    "coin_frozen": 50,
     "coin_depegs": 40,
+    "holder_rests": 500,
+    "over_a_drop": 500,
     "quote_raced": 250,
+    "quote_old": 300,
     # Per order that is held because its recipient couldn't be paid, and round.
     "redirect": 300,
+    "asked_wrongly": 500,
+    # Per order that is held for its deposit, and round.
+    "requote": 200,
     "refund_reverts": 100,
     "refund_displaced": 50,
+    "refund_moves_nothing": 50,
+    "refund_wished": 700,
     # Deposits.
     "deposit_missing": 10,
     "deposit_late": 8,
@@ -72,7 +83,10 @@ PER_MILLE: Mapping[str, int] = {
 """How often of a thousand times each happens, where it can."""
 MIXTURES = (0, 1, 1, 1, 2, 3)
 """What a seed multiplies one kind with."""
-ALWAYS = ("crash", "pends", "answers_late", "coin_frozen", "coin_depegs", "quote_raced", "redirect")
+ALWAYS = (
+    *("crash", "pends", "answers_late", "coin_frozen", "coin_depegs", "quote_raced", "redirect", "refund_wished"),
+    *("chain_ahead", "quote_old", "holder_rests", "over_a_drop", "status_behind", "asked_wrongly", "requote"),
+)
 
 
 class Dice:

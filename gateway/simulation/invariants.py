@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
 from gateway.offramp import Instruction
@@ -12,12 +11,24 @@ from gateway.orders.states import STEPS
 from gateway.simulation.chain import SimChain
 from gateway.simulation.eye import AttemptRow, Eye, OrderRow
 from gateway.simulation.market import Market
+from gateway.simulation.onward import Onward
 from gateway.simulation.rails import Movement, SimRail
 from gateway.simulation.scheduler import Violation
 
 EDGES = frozenset((step.state.value, step.event.value, step.next.value) for step in STEPS)
 WAITING = frozenset({"awaiting_deposit", "funded"})
 """States in which a worker has to look at the order at some time: `due_at` says when."""
+OURS, OTHERS = -1, 1
+SIDES = {
+    "rail": OURS,
+    "chain": OURS,
+    "treasury": OURS,
+    "claims": OURS,
+    "order": OTHERS,
+    "partner": OTHERS,
+    "revenue": OTHERS,
+}
+"""Accounts of what we have stand below zero, and those of whose it is above."""
 AT_A_RAIL = frozenset({"paying", "uncertain"})
 
 
@@ -27,12 +38,15 @@ class Invariants:
     def __init__(self, *, eye: Eye, market: Market, chain: SimChain) -> None:
         self._eye, self._market, self._chain = eye, market, chain
         self.checked: Counter[str] = Counter()
+        self._onward = Onward(market=market, chain=chain, checked=self.checked)
+        self._sent: dict[str, str] = {}
+        """Attempts that this step has made, with their orders."""
         self.accounts: dict[tuple[str, str], int] = defaultdict(int)
         self.movements: list[Movement] = []
         self._states: dict[str, tuple[str, int]] = {}
         self._orders: dict[str, str] = {}
         """Of attempts that have left."""
-        self._net: dict[str, int] = defaultdict(int)
+        self.delivered: dict[str, int] = defaultdict(int)
         """Paid out rightfully per order."""
         self._paid: set[str] = set()
         """Attempts that were paid at some time; wrongly or not."""
@@ -40,7 +54,6 @@ class Invariants:
         self._returned: set[str] = set()
         self._touched: dict[str, None] = {}
         self._final: dict[str, int] = {}
-        self._since: datetime | None = None
         self._final_seen = 0
 
     def leaving(self, rail: SimRail, instruction: Instruction) -> None:
@@ -69,12 +82,12 @@ class Invariants:
         (self._paid if movement.units > 0 else self._returned).add(movement.attempt_id)
         if not movement.wrong:
             self._rightly.add(movement.attempt_id)
-            self._net[order_id] += movement.units
+            self.delivered[order_id] += movement.units
         self._touched[order_id] = None
         self.checked["at most once"] += 1
         owed = self._market.deals[order_id].receive
-        if self._net[order_id] > owed:
-            raise Violation(f"order {order_id} was paid {self._net[order_id]} of {owed}")
+        if self.delivered[order_id] > owed:
+            raise Violation(f"order {order_id} was paid {self.delivered[order_id]} of {owed}")
 
     def order_of(self, attempt_id: str) -> str:
         """The order of an attempt that has left."""
@@ -88,12 +101,14 @@ class Invariants:
         touched = list(dict.fromkeys([*moved, *self._touched]))
         self._touched.clear()
         if touched:
-            self._since = self._eye.stopped_since()
             self._check_events(self._eye.events(moved))
+            self._onward.finish()
             self._check_orders(self._eye.orders(touched), self._eye.attempts(touched))
         self._check_postings(self._eye.new_postings())
 
     def _check_events(self, events: Iterable[Any]) -> None:
+        since = self._eye.stopped_since()
+        self._sent = {}
         for event in events:
             state, version = self._states.get(event.order_id, ("awaiting_deposit", 0))
             if event.version <= version:
@@ -105,19 +120,9 @@ class Invariants:
                 raise Violation(f"order {event.order_id} went from {event.from_state} by {event.event} to {event.to_state}")
             self._states[event.order_id] = (event.to_state, event.version)
             if event.event == "dispatched":
-                self._check_dispatched(event)
+                self._sent[event.data["attempt"]] = event.order_id
+            self._onward.follow(event, since=since)
             self._check_outcome(event)
-
-    def _check_dispatched(self, event: Any) -> None:
-        """Nothing new is done with a coin that is frozen, nor with what came when it had left its par."""
-        self.checked["coin is taken"] += 1
-        if self._market.frozen:
-            raise Violation(f"order {event.order_id} is paid while its coin is frozen")
-        if self._since is None:
-            return
-        deal, since_s = self._market.deals[event.order_id], self._since.timestamp()
-        if min(credit.time for credit in self._chain.credits() if credit.address == deal.address) >= since_s:
-            raise Violation(f"order {event.order_id} is paid, and its deposit came after its coin was stopped")
 
     def _check_outcome(self, event: Any) -> None:
         """What the books say a rail did, it did."""
@@ -135,9 +140,12 @@ class Invariants:
 
     def _check_orders(self, orders: Iterable[OrderRow], attempts: Iterable[AttemptRow]) -> None:
         live: dict[str, list[AttemptRow]] = defaultdict(list)
+        sent = set(self._sent.values())
         for attempt in attempts:
             if attempt.open:
                 live[attempt.order_id].append(attempt)
+            elif attempt.outcome == "paid" and attempt.id not in self._sent and attempt.order_id in sent:
+                raise Violation(f"order {attempt.order_id} is sent again, and attempt {attempt.id} is known to be paid")
         for order in orders:
             self.checked["one live attempt"] += 1
             state, version = self._states.get(order.id, ("awaiting_deposit", 0))
@@ -157,16 +165,16 @@ class Invariants:
     def _check_postings(self, postings: Iterable[Any]) -> None:
         below: dict[tuple[str, str], None] = {}
         for posting in postings:
-            self.checked["no account below zero"] += 1
+            self.checked["no account beyond zero"] += 1
             units = int(posting.units)
             for account, moved in ((posting.source, -units), (posting.destination, units)):
                 self.accounts[account, posting.asset] += moved
-                if account.startswith("order:"):
+                if account.partition(":")[0] in SIDES:
                     below[account, posting.asset] = None
             if posting.source.startswith("chain:"):
                 self._check_credit(posting)
         for key in below:
-            if self.accounts[key] < 0:
+            if self.accounts[key] * SIDES[key[0].partition(":")[0]] < 0:
                 raise Violation(f"the account {key[0]} is at {self.accounts[key]}")
 
     def _check_credit(self, posting: Any) -> None:

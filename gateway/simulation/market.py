@@ -97,9 +97,16 @@ class Market:
     dice: Dice
     database: psycopg.Connection[Any]
     deals: dict[str, Deal] = field(default_factory=dict)
+    """What each order promises now."""
+    first: dict[str, Deal] = field(default_factory=dict)
+    """What each promised first."""
+    agreed: dict[str, Deal] = field(default_factory=dict)
+    """Other prices that their senders have agreed to, for money that was there already."""
     by_address: dict[str, Deal] = field(default_factory=dict)
     accounts: dict[str, set[str]] = field(default_factory=dict)
     """Where each order may be paid."""
+    planned: dict[str, int] = field(default_factory=dict)
+    """How many transfers each address gets, now or later."""
     frozen: bool = False
     """Whether the coin is."""
 
@@ -120,7 +127,11 @@ class Market:
     def add(self, deal: Deal) -> None:
         """An order is known from now on."""
         self.accounts.setdefault(deal.order_id, set()).add(f"account of {deal.order_id}")
-        self.deals[deal.order_id] = self.by_address[deal.address] = deal
+        self.first[deal.order_id] = self.deals[deal.order_id] = self.by_address[deal.address] = deal
+
+    def agree(self, order_id: str, deal: Deal) -> None:
+        """An order has another price from now on."""
+        self.agreed[order_id] = self.deals[order_id] = deal
 
     def quote(self, *, now: datetime) -> tuple[Deal, str]:
         """A quote that nobody has accepted yet, with its id; the order's own names are still to come."""
@@ -161,6 +172,7 @@ class Market:
             "deposit_twice": ((soon, due), (soon + dice.between(0, 4000), due)),
             "deposit_dust": ((soon, LEAST_UNITS - 1), (soon + 30, due)),
         }.get(kind or "", ((soon, due),))
+        self.planned[deal.address] = len(parts)
         return [Transfer(delay_s, deal.address, units) for delay_s, units in parts]
 
     def _deal(self, now: datetime, *, extra: bool) -> Deal:

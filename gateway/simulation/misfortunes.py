@@ -29,6 +29,11 @@ def strike(world: World) -> None:
         seconds = dice.between(-1200, 1200) if jump == "clock_jumps" else dice.between(-3, 3) * DAY_S
         _jump(world, machine, timedelta(seconds=seconds))
         world.later(dice.between(30, 1800), f"the clock of {machine.name} is set right", lambda: _jump(world, machine, None))
+    if dice.happens("chain_ahead"):
+        world.chain.ahead_s = dice.between(0, 300)
+        world.scheduler.note(f"the chain's clock is {world.chain.ahead_s} s ahead")
+    if dice.happens("loop_rests"):
+        world.rest(dice.pick(list(machine.loops)), dice.between(60, 1800))
     if dice.happens("machine_restarts") and machine.process.alive:
         world.scheduler.kill(machine.process)
     set_nodes(world)

@@ -55,6 +55,11 @@ class Case:
         self.funds += part
         self.kept += units - part
 
+    def agree(self, deal: Deal) -> None:
+        """Its sender has agreed to another price for what came: no matter now when, or how much it was."""
+        self.deal, self.late = deal, False
+        self.kept, self.funds = self.kept + self.funds - deal.send, deal.send
+
     def give_back(self, of: Of, units: int) -> None:
         """A refund has reached its sender."""
         if of is Of.UNALLOCATED:
@@ -66,6 +71,17 @@ class Case:
     def funded(self) -> bool:
         """Whether it could be paid out without anybody's word."""
         return self.funds == self.deal.send and not self.late
+
+
+def case_of(deal: Deal, *, credits: Iterable[Credit], agreed: Deal | None) -> Case:  # noqa: A002 - the word for it
+    """An order with all that came for it. `deal`: what it promised first."""
+    case = Case(deal)
+    for credit in credits:
+        if credit.units:
+            case.receive(credit.units, in_time=credit.time < deal.expires_at.timestamp())
+    if agreed is not None:
+        case.agree(agreed)
+    return case
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,26 +100,16 @@ def expect(
     top_ups: Iterable[TopUp],
     undecided: frozenset[tuple[str, str]],
     refunds: Mapping[str, Back],
+    agreed: Mapping[str, Deal],
 ) -> Expected:
     """Accounts and final states. `movements` come with the order that they belong to.
 
     `undecided`: attempts, with their orders, about which a person has still to say what the rail doesn't. `refunds`: whose
-    money goes to which address.
+    money goes to which address. `deals`: what each order promised first; `agreed`: other prices that came later.
     """
     cases = {order_id: Case(deal) for order_id, deal in deals.items()}
-    by_address = {case.deal.address: case for case in cases.values()}
     accounts: Accounts = defaultdict(int)
-    for credit in credits:
-        case, back = by_address.get(credit.address), refunds.get(credit.address)
-        if back is not None:
-            cases[back.order_id].give_back(back.of, credit.units)
-        if TREASURY in (credit.address, credit.sender):
-            stocked = credit.units if credit.address == TREASURY else 0
-            accounts[f"treasury:{CHAIN_ID}", USDC.code] += credit.units - 2 * stocked
-            accounts["capital", USDC.code] += stocked
-        if case is not None and credit.units:
-            case.receive(credit.units, in_time=credit.time < case.deal.expires_at.timestamp())
-            accounts[f"chain:{CHAIN_ID}", USDC.code] -= credit.units
+    _credit(cases, accounts, credits, refunds, agreed)
     for top_up in top_ups:
         accounts[f"rail:{top_up.rail}", top_up.asset] -= top_up.units
         accounts["capital", top_up.asset] += top_up.units
@@ -119,6 +125,33 @@ def expect(
         _settle(case, accounts)
     states = {order_id: _states(case) for order_id, case in cases.items()}
     return Expected(accounts={key: units for key, units in accounts.items() if units}, states=states)
+
+
+def _credit(
+    cases: Mapping[str, Case],
+    accounts: Accounts,
+    credits: Iterable[Credit],  # noqa: A002 - the word for it
+    refunds: Mapping[str, Back],
+    agreed: Mapping[str, Deal],
+) -> None:
+    by_address = {case.deal.address: case for case in cases.values()}
+    given_back = []
+    for credit in credits:
+        case = by_address.get(credit.address)
+        if credit.address in refunds:
+            given_back.append((refunds[credit.address], credit.units))
+        if TREASURY in (credit.address, credit.sender):
+            stocked = credit.units if credit.address == TREASURY else 0
+            accounts[f"treasury:{CHAIN_ID}", USDC.code] += credit.units - 2 * stocked
+            accounts["capital", USDC.code] += stocked
+        if case is not None and credit.units:
+            case.receive(credit.units, in_time=credit.time < case.deal.expires_at.timestamp())
+            accounts[f"chain:{CHAIN_ID}", USDC.code] -= credit.units
+    # What goes back of an order's own goes when nothing more comes, and all of it: after any other price.
+    for order_id, deal in agreed.items():
+        cases[order_id].agree(deal)
+    for back, units in given_back:
+        cases[back.order_id].give_back(back.of, units)
 
 
 def _settle(case: Case, accounts: Accounts) -> None:

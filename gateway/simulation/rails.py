@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import NamedTuple, Protocol
 
@@ -34,6 +34,7 @@ SURELY_GONE_S = 900
 DAY_S = 86_400
 RETURNS_WITHIN_DAYS = 4
 TOLD_AGAIN_S = (5, 600, 7200, DAY_S)
+STATUS_BEHIND_S = 3600
 SIGNATURE = "proof"
 """What the rails that sign their callbacks sign with: a stand-in for a key."""
 
@@ -98,6 +99,8 @@ class Payment:
     visible_s: float = 0
     """Before that, questions don't find it."""
     news: int = 0
+    behind_s: float = 0
+    """Before that, questions are answered as if it had not been paid after all."""
 
 
 class Outside(Protocol):
@@ -170,6 +173,12 @@ class SimRail:
         """Whether a payment that isn't here can't come any more, by this rail's own clock: what is too old is refused."""
         age_s = self.outside.now_s - (attempt.sent_at - START).total_seconds()
         return self.kind.resend is Resend.FINDABLE and attempt.attempt_id not in self.payments and age_s > SURELY_GONE_S
+
+    def answer(self, payment: Payment) -> Report:
+        """What the rail says when it is asked: now and then less than it has told by itself."""
+        if payment.behind_s > self.outside.now_s:
+            return self.report(replace(payment, phase="failed"))
+        return self.report(payment)
 
     def report(self, payment: Payment) -> Report:
         """What the rail says of a payment."""
@@ -293,8 +302,10 @@ class SimRail:
         body = self.body(payment)
         self._forge(payment)
         if surely:
+            if self.dice.happens("status_behind"):
+                payment.behind_s = self.outside.now_s + self.dice.between(60, STATUS_BEHIND_S)
             for delay_s in TOLD_AGAIN_S:
-                self._send(attempt_id, self.body(payment), delay_s)
+                self._send(attempt_id, body, delay_s)
             return
         if self.dice.happens("callback_dropped"):
             return

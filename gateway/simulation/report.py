@@ -23,6 +23,7 @@ def _lines(result: Result) -> Iterator[str]:
     yield f"People had to say what became of {result.decided} payments."
     yield f"The reference model agrees on all {result.accounts} accounts and on every order."
     yield f"Its own reconciliation compares {result.reconciled} places, and finds no difference."
+    yield f"Of {result.mistakes} mistakes that are made then it finds each, and no other."
     yield f"Trace {result.trace}, {result.seconds} s"
 
 

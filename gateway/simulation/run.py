@@ -57,6 +57,8 @@ class Result:
     """How many accounts the reference model agrees on."""
     reconciled: int
     """How many comparisons the product's reconciliation made, without a difference."""
+    mistakes: int
+    """How many mistakes were made after that, each of which it finds."""
     decided: int
     """Payments of which people had to say what became of them."""
     seconds: int
@@ -110,8 +112,9 @@ async def _simulate(seed: int, orders: int, url: str, progress: Progress, starte
         while more := await world.decide():
             decided += more
             await _rest(world, orders, progress)
+        agreed = max(agreed, _agree(world))
         reconciled = await world.audit()
-        return _result(world, orders, reconciled, max(agreed, _agree(world)), decided, started_s)
+        return _result(world, orders, reconciled, agreed, decided, started_s)
     except Violation as violation:
         scheduler = world.scheduler
         raise Broken(str(violation), seed=seed, step=scheduler.step, last=list(scheduler.last)) from violation
@@ -159,12 +162,13 @@ def _agree(world: World) -> int:
     """The reference model and the books say the same of every account and every order."""
     movements = [(world.invariants.order_of(each.attempt_id), each) for each in world.movements]
     expected = expect(
-        deals=world.market.deals,
+        deals=world.market.first,
         credits=world.chain.credits(),
         movements=movements,
         top_ups=world.top_ups,
         undecided=frozenset(world.eye.undecided()),
         refunds=world.refunds.ordered,
+        agreed=world.market.agreed,
     )
     found = _claims_together(world.eye.balances())
     for key in sorted(expected.accounts.keys() | found.keys()):
@@ -190,7 +194,7 @@ def _claims_together(accounts: Mapping[tuple[str, str], int]) -> dict[tuple[str,
     return together
 
 
-def _result(world: World, orders: int, reconciled: int, agreed: int, decided: int, started_s: float) -> Result:
+def _result(world: World, orders: int, reconciled: tuple[int, int], agreed: int, decided: int, started_s: float) -> Result:
     states: dict[str, int] = {}
     for state in sorted(world.eye.all_states().values()):
         states[state] = states.get(state, 0) + 1
@@ -207,7 +211,8 @@ def _result(world: World, orders: int, reconciled: int, agreed: int, decided: in
         foreseen=dict(sorted(world.scheduler.raised.items())),
         checked=dict(sorted(world.invariants.checked.items())),
         accounts=agreed,
-        reconciled=reconciled,
+        reconciled=reconciled[0],
+        mistakes=reconciled[1],
         decided=decided,
         seconds=int(time.monotonic() - started_s),
     )

@@ -21,8 +21,8 @@ from gateway.offramp import CallbackRequest, CallsBack, ForgedCallback, Instruct
 from gateway.payouts.arrivals import Arrivals
 from gateway.payouts.inbox import Arrival
 from gateway.simulation.adapters import SimAdapter, SimBulkAdapter
-from gateway.simulation.audit import audit
-from gateway.simulation.chain import NODES, STOCK, TREASURY, USDC, SimChain, SimNode
+from gateway.simulation.audit import audit, judge
+from gateway.simulation.chain import FINAL_AFTER, NODES, STOCK, TREASURY, USDC, SimChain, SimNode
 from gateway.simulation.connections import make_prompt_engine
 from gateway.simulation.desk import Desk
 from gateway.simulation.eye import BELLS, WORK_LEFT, Eye
@@ -31,6 +31,7 @@ from gateway.simulation.invariants import Invariants
 from gateway.simulation.loop import VirtualLoop
 from gateway.simulation.market import Market, Transfer
 from gateway.simulation.misfortunes import set_nodes, strike
+from gateway.simulation.mistakes import Found, of_a_balance, of_a_statement, of_the_books, of_the_chain
 from gateway.simulation.model import TopUp
 from gateway.simulation.people import hire, resolve
 from gateway.simulation.prices import Prices
@@ -88,6 +89,8 @@ class World:
     top_ups: list[TopUp] = field(default_factory=list)
     movements: list[Movement] = field(default_factory=list)
     made: int = 0
+    resting: dict[str, float] = field(default_factory=dict)
+    """Loops that nobody looks at until then, on any machine."""
     passed: Counter[str] = field(default_factory=Counter)
     """Failpoints at which a process could have died."""
 
@@ -129,8 +132,7 @@ class World:
 
     def call_back(self, rail: str, attempt_id: str, body: bytes, label: str) -> None:
         """Something arrives at the callback address of an attempt: a request that any machine may serve."""
-        # In the calm only the first one is started again: whoever calls then is heard.
-        machine = self.dice.pick(self.machines[:1] if self.dice.calm else self.machines)
+        machine = self.dice.pick(self._serving())
         if not machine.process.running:
             return
         process, adapter = machine.process, machine.adapters[rail]
@@ -157,7 +159,15 @@ class World:
             event.listen(made.sync_engine, "commit", self._committed)
             self.scheduler.engines.append(made)
         self.refunds = Refunds(
-            engine=self.scheduler.engines[0], eye=self.eye, dice=self.dice, chain=self.chain, note=self.scheduler.note
+            engine=self.scheduler.engines[0],
+            eye=self.eye,
+            dice=self.dice,
+            chain=self.chain,
+            market=self.market,
+            accounts=self.invariants.accounts,
+            paid=self.invariants.delivered,
+            note=self.scheduler.note,
+            checked=self.invariants.checked,
         )
         for number in range(WORKERS):
             engine = self.scheduler.engines[number]
@@ -171,6 +181,9 @@ class World:
             market=self.market,
             prices=self.prices,
             note=self.scheduler.note,
+            rest=self.rest,
+            complete=self.refunds.complete,
+            checked=self.invariants.checked,
         )
         async with transaction(self.machines[0].engine) as connection:
             await hire(connection, now=self.now)
@@ -213,6 +226,11 @@ class World:
                     await self._top_up(rail, asset)
         return await self._work()
 
+    def rest(self, loop: str, seconds: float) -> None:
+        """Let nobody look at a loop for so long."""
+        self.scheduler.note(f"{loop} rests for {seconds:.0f} s")
+        self.resting[loop] = self.now_s + seconds
+
     def on_their_way(self) -> int:
         """How many orders go on without anybody's decision."""
         return int(self.eye.one(WORK_LEFT))
@@ -236,6 +254,7 @@ class World:
     def calm(self) -> None:
         """The faults end: everything is reachable, right and quick from now on."""
         self.dice.calm = True
+        self.chain.ahead_s = 0
         for rail in self.rails.values():
             rail.down_until_s = 0
         for machine in self.machines:
@@ -257,10 +276,27 @@ class World:
             await self._over(())
         return len(undecided)
 
-    async def audit(self) -> int:
-        """Let the product reconcile itself. How many comparisons it made."""
+    async def audit(self) -> tuple[int, int]:
+        """Let the product reconcile itself. How many comparisons it made, and how many mistakes it found after that."""
         machine = self.machines[0]
-        return await audit(machine.engine, adapters=machine.adapters, nodes=self.nodes, clock=machine.process.clock)
+        report = await audit(machine.engine, adapters=machine.adapters, nodes=self.nodes, clock=machine.process.clock)
+        judge(report, expected={})
+        expected = await self._err()
+        again = await audit(machine.engine, adapters=machine.adapters, nodes=self.nodes, clock=machine.process.clock)
+        judge(again, expected=expected)
+        return len(report.comparisons), len(expected)
+
+    async def _err(self) -> Found:
+        self.eye.forget_statements()
+        deal = next(deal for deal in self.market.deals.values() if self.chain.credits_of(deal.address))
+        entries, found = of_the_books(self.rails["delta"], order_id=deal.order_id)
+        found |= of_a_statement(self.rails["alpha"]) | of_a_balance(self.rails["bravo"])
+        found |= of_the_chain(self.chain, address=deal.address)
+        self.chain.mine(2 * FINAL_AFTER, time=START_S + int(self.now_s))
+        await self._work()
+        async with transaction(self.machines[0].engine) as connection:
+            await post(connection, entries=entries, now=self.now)
+        return found
 
     # Parts of a round.
 
@@ -285,11 +321,10 @@ class World:
 
     async def _work(self) -> bool:
         waiting: list[tuple[Machine, str]] = []
-        for machine in self.machines[:1] if self.dice.calm else self.machines:
+        for machine in self._serving():
             if not machine.process.alive and machine.starts_s <= self.now_s:
                 self._boot(machine)
-            looked_at = [name for name in machine.loops if self.dice.calm or self.dice.random.random() >= LOOPS_SKIPPED]
-            waiting += [(machine, name) for name in looked_at]
+            waiting += [(machine, name) for name in machine.loops if self._looked_at(name)]
         worked = False
         while True:
             gates = self.scheduler.ready()
@@ -307,6 +342,15 @@ class World:
                 if done:
                     worked = True
                     waiting += [(m, job.label) for m in self.machines if m.process is job.process and job.label in m.loops]
+
+    def _serving(self) -> list[Machine]:
+        """In the calm only the first one is started again: whoever calls then is heard."""
+        return self.machines[:1] if self.dice.calm else self.machines
+
+    def _looked_at(self, loop: str) -> bool:
+        if self.dice.calm:
+            return True
+        return self.resting.get(loop, 0) <= self.now_s and self.dice.random.random() >= LOOPS_SKIPPED
 
     async def _over(self, over: Sequence[tuple[Job, int]]) -> Sequence[tuple[Job, int]]:
         if self.broken is not None:

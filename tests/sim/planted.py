@@ -188,7 +188,7 @@ BUGS = (
         [
             Change(f"{PAYOUTS}/dispatch.py", "LIMIT l.most FOR UPDATE SKIP LOCKED", "LIMIT l.most"),
             Change(
-                "migrations/versions/0001_first_tables.py",
+                "migrations/versions/0028_steps.py",
                 "CREATE UNIQUE INDEX one_open_attempt_per_order",
                 "CREATE INDEX one_open_attempt_per_order",
             ),

@@ -12,11 +12,13 @@ import pytest
 from gateway.db.embedded import Server
 from tests.sim.databases import own_database
 from tests.sim.planted import BROKEN, BUGS, Planted, Simulation, copy_tree, plant
+from tests.sim.planted_money import MONEY
 
 PYTEST = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-x", "-m", "not slow", "-p", "no:cacheprovider"]
 FAILED = 1
 """How pytest ends when tests fail; 2 and more: it couldn't run them."""
-SIMULATED = [bug for bug in BUGS if bug.simulation]
+ALL = (*BUGS, *MONEY)
+SIMULATED = [bug for bug in ALL if bug.simulation]
 WITHIN_S = 600
 
 
@@ -28,7 +30,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+@pytest.mark.parametrize("bug", ALL, ids=lambda bug: bug.name)
 def test_a_guard_that_is_missing_is_missed(bug: Planted, tree: Path) -> None:
     plant(bug, tree)
     code, said = run([*PYTEST, *bug.quick], tree)

@@ -150,6 +150,7 @@ def test_the_model_counts_deposits_as_the_quote_does(credits: list[Credit], stat
         top_ups=[],
         undecided=frozenset(),
         refunds={},
+        agreed={},
     )
     found = {account: units for (account, _), units in expected.accounts.items()}
     held = {"order:ord_1:funds": funds, "order:ord_1:unallocated": kept, f"chain:{CHAIN_ID}": -funds - kept}
@@ -166,6 +167,7 @@ def test_the_model_claims_what_a_rail_paid_a_second_time() -> None:
         top_ups=[TopUp("alpha", "KES", 5_000)],
         undecided=frozenset(),
         refunds={},
+        agreed={},
     )
     assert expected.accounts["rail:alpha", "KES"] == 984 - 5_000
     assert expected.accounts["rail:bravo", "KES"] == 984
@@ -183,6 +185,7 @@ def test_the_model_owes_what_a_rail_paid_too_little() -> None:
         top_ups=[],
         undecided=frozenset(),
         refunds={},
+        agreed={},
     )
     assert expected.accounts["order:ord_1:owed", "KES"] == 84
     assert (CLAIMS, "KES") not in expected.accounts
@@ -199,6 +202,7 @@ def test_the_model_knows_what_went_back_and_claims_what_a_rail_paid_after_that()
         top_ups=[],
         undecided=frozenset(),
         refunds={"0xa": Back("ord_1", Of.FUNDS), "0xb": Back("ord_1", Of.UNALLOCATED)},
+        agreed={},
     )
     assert expected.states["ord_1"] == {"refunded"}
     assert expected.accounts == {
