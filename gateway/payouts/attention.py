@@ -75,8 +75,8 @@ _HOLDS = """r.outcome IS NULL AND CAST(r.standing ->> 'version' AS integer) = o.
     AND r.standing ->> 'receipt' IS NOT DISTINCT FROM a.receipt"""
 _PROPOSED = f"""SELECT a.id FROM resolutions AS r JOIN attempts AS a ON a.id = r.attempt_id
     JOIN orders AS o ON o.id = r.order_id WHERE {_HOLDS}"""  # noqa: S608 - composed of our own texts only, as all of these
-_OWED = """SELECT a.id FROM attempts AS a JOIN order_balances AS b
-    ON b.order_id = a.order_id AND b.asset = a.deliver_asset AND b.owed > 0
+_OWED = """SELECT a.id FROM attempts AS a JOIN owed_to_recipients AS b
+    ON b.order_id = a.order_id AND b.asset = a.deliver_asset
     WHERE a.delivered_units IS NOT NULL"""
 _IDS = {
     None: f"{_OPEN} (a.outcome = 'unknown' OR {_OVERDUE}) UNION {_PROPOSED} UNION {_OWED}",

@@ -60,7 +60,7 @@ SELECT FROM attempts AS a JOIN orders AS o ON o.id = a.order_id WHERE a.id = :at
 """)
 _READ = text("""
 SELECT a.*, o.state, o.version, q.send_asset, q.send_units, send.decimals AS send_decimals, s.decimals, COALESCE((
-    SELECT owed FROM order_balances WHERE order_id = o.id AND asset = a.deliver_asset
+    SELECT units FROM owed_to_recipients WHERE order_id = o.id AND asset = a.deliver_asset
 ), 0) AS owed
 FROM attempts AS a
 JOIN orders AS o ON o.id = a.order_id

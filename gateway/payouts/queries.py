@@ -31,7 +31,7 @@ SELECT o.*, COALESCE(w.address, o.refund_address) AS confirmed_address,
     (SELECT data ->> 'reason' FROM order_events AS e WHERE e.order_id = o.id AND e.to_state = 'held'
      ORDER BY e.version DESC LIMIT 1) AS hold_reason,
     q.speed, q.drop_every_s, q.delivery_p95_s,
-    COALESCE((SELECT owed FROM order_balances WHERE order_id = o.id AND asset = q.receive_asset), 0) AS owed
+    COALESCE((SELECT units FROM owed_to_recipients WHERE order_id = o.id AND asset = q.receive_asset), 0) AS owed
 FROM orders AS o
 JOIN quotes AS q ON q.id = o.quote_id
 JOIN assets AS send ON send.code = q.send_asset

@@ -104,10 +104,10 @@ FROM resolutions AS r JOIN attempts AS a ON a.id = r.attempt_id JOIN assets AS s
 WHERE r.outcome IS NULL
 """)
 OWED = _query("""
-SELECT a.id, a.order_id, 'paid_in_part' AS state, b.owed AS units, b.asset, s.decimals, a.closed_at AS since,
+SELECT a.id, a.order_id, 'paid_in_part' AS state, b.units, b.asset, s.decimals, a.closed_at AS since,
     CAST(NULL AS timestamptz) AS due_at
 FROM attempts AS a JOIN assets AS s ON s.code = a.deliver_asset
-JOIN order_balances AS b ON b.order_id = a.order_id AND b.asset = a.deliver_asset AND b.owed > 0
+JOIN owed_to_recipients AS b ON b.order_id = a.order_id AND b.asset = a.deliver_asset
 WHERE a.delivered_units IS NOT NULL
 """)
 REFUNDS = _query("""

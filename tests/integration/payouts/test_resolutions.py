@@ -270,6 +270,26 @@ async def test_what_was_paid_in_part_stays_owed_until_the_rest_is_discharged(bur
         await bureau.propose(attempt, bureau.evidence(Verdict.DISCHARGED))
 
 
+async def test_nothing_is_owed_while_a_payment_that_was_called_failed_has_reached_the_recipient_after_all(bureau: Bureau):
+    first = await bureau.attempt(failed(Fault.TRANSIENT))
+    bureau.pass_(hours=1)
+    bureau.rail.answers = [paid("y", Money(100_000, KES))]
+    await dispatch(bureau.engine, rails=bureau.rails, clock=bureau.clock)
+    second = str(await bureau.one("SELECT max(id) FROM attempts"))
+    evidence = bureau.evidence(Verdict.PAID_IN_PART, delivered=Money(100_000, KES))
+    made = await bureau.propose(second, evidence)
+    await bureau.approve(made.resolution_id)
+    assert await listed(bureau, Which.OWED) == [second]
+    await bureau.hear(first, paid("x", ORDERED))
+    assert (await bureau.books())["fake KES"] == "2249.00"
+    assert await listed(bureau, Which.OWED) == []
+    with pytest.raises(NothingOwed):
+        await bureau.propose(second, bureau.evidence(Verdict.DISCHARGED, delivered=Money(24_900, KES)))
+    returned = Report(outcome=Outcome.RETURNED, fault=Fault.RECIPIENT, provider_ref="x")
+    await bureau.hear(first, returned)
+    assert await listed(bureau, Which.OWED) == [second]
+
+
 async def listed(bureau: Bureau, which: Which | None = None) -> list[str]:
     async with transaction(bureau.engine) as connection:
         lines = await list_attempts(connection, rules=bureau.rules, now=bureau.now, which=which)
