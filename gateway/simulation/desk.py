@@ -48,7 +48,7 @@ class Desk:
     market: Market
     prices: Prices
     note: Callable[[str], None]
-    rest: Callable[[str, float], None]
+    rest_s: Callable[[str, float], None]
     """Nobody looks at a loop for so many seconds."""
     complete: Callable[[str], bool]
     """Whether nothing more comes for an order."""
@@ -115,7 +115,7 @@ class Desk:
         to_drop = DROP_EVERY_S - (START_S + now_s) % DROP_EVERY_S if self.dice.happens("over_a_drop") else 0
         lasts_s = to_drop + self.dice.between(30, 600)
         if self.dice.happens("holder_rests"):
-            self.rest(holder, lasts_s)
+            self.rest_s(holder, lasts_s)
         return lasts_s
 
     async def _release(self, order_id: str, now: datetime) -> None:

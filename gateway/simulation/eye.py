@@ -122,6 +122,15 @@ class Eye:
         rows = self._rows("SELECT account, asset, units FROM balances WHERE units <> 0")
         return {(row.account, row.asset): int(row.units) for row in rows}
 
+    def covered(self) -> dict[tuple[str, str], int]:
+        """What the books owe to recipients and nobody has to pay: a payment that was called failed has reached them."""
+        rows = self._rows(
+            "SELECT 'order:' || b.order_id || ':owed' AS account, b.asset, b.owed - COALESCE(w.units, 0) AS units"
+            " FROM order_balances AS b LEFT JOIN owed_to_recipients AS w USING (order_id, asset)"
+            " WHERE b.owed > COALESCE(w.units, 0)"
+        )
+        return {(row.account, row.asset): int(row.units) for row in rows}
+
     def held(self, reasons: Sequence[str]) -> list[str]:
         """The orders that are held for one of these reasons."""
         rows = self._rows(
@@ -185,6 +194,14 @@ class Eye:
         for table in ("statement_lines", "statement_periods"):
             for statement in ("ALTER TABLE {} DISABLE TRIGGER USER", "DELETE FROM {}", "ALTER TABLE {} ENABLE TRIGGER USER"):
                 self.connection.execute(sql.SQL(statement).format(sql.Identifier(table)))
+
+    def on_their_way(self) -> int:
+        """How many orders go on without anybody's decision."""
+        return int(self.one(WORK_LEFT))
+
+    def work_left(self) -> int:
+        """The same, and callbacks that nobody has handled yet."""
+        return self.on_their_way() + int(self.one(BELLS))
 
     def one(self, statement: str) -> Any:
         """The single value of a statement."""

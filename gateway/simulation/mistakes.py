@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
@@ -54,6 +54,13 @@ TABLE = (
     Wrong("fees_unbooked", LineKind.FEE, whose=None),
     Wrong("missing", changes=True),
 )
+
+
+def of_all(rails: Mapping[str, SimRail], chain: SimChain, *, order_id: str, address: str) -> tuple[list[Entry], Found]:
+    """Every mistake, each rail its own; those of the books are entries that are still to be posted."""
+    entries, found = of_the_books(rails["delta"], order_id=order_id)
+    found |= of_a_statement(rails["alpha"]) | of_a_balance(rails["bravo"]) | of_the_chain(chain, address=address)
+    return entries, found
 
 
 def of_a_statement(rail: SimRail) -> Found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from datetime import datetime
 from typing import Any
@@ -25,14 +26,14 @@ class Onward:
         self._market, self._chain, self._checked = market, chain, checked
         self._holds: dict[str, str] = {}
         """Why each order was held last."""
-        self._came: dict[str, float] = {}
+        self._funded_s: dict[str, float] = {}
         """When the deposit came that funded an order, unless somebody has led it on since then."""
         self._hasty: dict[str, str] = {}
         """Led on in this step although they mustn't be; unless the same step holds them again."""
 
     def follow(self, event: Any, *, since: datetime | None) -> None:
         """Look at one step of an order. `since`: from when on its coin is stopped."""
-        since_s = float("inf") if since is None else since.timestamp()
+        since_s = math.inf if since is None else since.timestamp()
         if event.to_state == "held":
             self._holds[event.order_id] = event.data.get("reason") or ""
             self._hasty.pop(event.order_id, None)
@@ -56,13 +57,13 @@ class Onward:
             raise Violation(f"order {order_id} is led on to another account, and was held as {self._holds[order_id]}")
         came_s = self._came_s(event)
         if event.event == "deposit_final":
-            self._came[order_id] = came_s
+            self._funded_s[order_id] = came_s
         else:
-            self._came.pop(order_id, None)
+            self._funded_s.pop(order_id, None)
         # What a stop's end leads on, dispatch holds again if the coin is frozen, too.
         if self._market.frozen and not event.cause.startswith("repegged:"):
             self._hasty[order_id] = f"by {event.cause} while its coin is frozen"
-        elif came_s >= since_s or (event.cause.startswith(BY_ITSELF) and since_s < float("inf")):
+        elif came_s >= since_s or (event.cause.startswith(BY_ITSELF) and since_s < math.inf):
             self._hasty[order_id] = f"by {event.cause} in a coin that is stopped"
 
     def _dispatched(self, order_id: str, since_s: float) -> None:
@@ -70,7 +71,7 @@ class Onward:
         self._checked["coin is taken"] += 1
         if self._market.frozen:
             raise Violation(f"order {order_id} is paid while its coin is frozen")
-        if self._came.get(order_id, 0) >= since_s:
+        if self._funded_s.get(order_id, 0) >= since_s:
             raise Violation(f"order {order_id} is paid, and its deposit came after its coin was stopped")
 
     def _case(self, order_id: str) -> Case:

@@ -152,7 +152,7 @@ async def _rest(world: World, orders: int, progress: Progress) -> None:
         if at_rest == AT_REST:
             return
         # While orders go on they are followed closely; what only time will bring, in ever longer strides.
-        going = world.on_their_way()
+        going = world.eye.on_their_way()
         seconds = world.pause_s() if going != before else min(seconds * 2, LONGEST_S)
         before = going
     raise Violation(f"{world.left()} things are still to come after {ROUNDS_MOST} rounds without a fault")
@@ -170,14 +170,15 @@ def _agree(world: World) -> int:
         refunds=world.refunds.ordered,
         agreed=world.market.agreed,
     )
-    found = _claims_together(world.eye.balances())
+    books = world.eye.balances()
+    found = _claims_together(books, world.eye.covered())
     for key in sorted(expected.accounts.keys() | found.keys()):
         if expected.accounts.get(key, 0) != found.get(key, 0):
             raise Violation(
                 f"the account {key[0]} has {found.get(key, 0)} {key[1]}, but {expected.accounts.get(key, 0)} is right"
             )
     kept = world.eye.kept_balances()
-    ours = {key: units for key, units in found.items() if key[0].startswith("order:")}
+    ours = {key: units for key, units in books.items() if key[0].startswith("order:")}
     if kept != ours:
         raise Violation("the balances that the database keeps aren't those of its postings")
     states = world.eye.all_states()
@@ -187,10 +188,16 @@ def _agree(world: World) -> int:
     return len(expected.accounts)
 
 
-def _claims_together(accounts: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], int]:
+def _claims_together(
+    accounts: Mapping[tuple[str, str], int], covered: Mapping[tuple[str, str], int]
+) -> dict[tuple[str, str], int]:
+    """Claims of all rails as one account, less what they cover of what is owed to recipients."""
     together: dict[tuple[str, str], int] = defaultdict(int)
     for (account, asset), units in accounts.items():
         together[CLAIMS if account.startswith(f"{CLAIMS}:") else account, asset] += units
+    for (account, asset), units in covered.items():
+        together[account, asset] -= units
+        together[CLAIMS, asset] += units
     return together
 
 

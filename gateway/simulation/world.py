@@ -25,13 +25,13 @@ from gateway.simulation.audit import audit, judge
 from gateway.simulation.chain import FINAL_AFTER, NODES, STOCK, TREASURY, USDC, SimChain, SimNode
 from gateway.simulation.connections import make_prompt_engine
 from gateway.simulation.desk import Desk
-from gateway.simulation.eye import BELLS, WORK_LEFT, Eye
+from gateway.simulation.eye import Eye
 from gateway.simulation.faults import Dice
 from gateway.simulation.invariants import Invariants
 from gateway.simulation.loop import VirtualLoop
 from gateway.simulation.market import Market, Transfer
 from gateway.simulation.misfortunes import set_nodes, strike
-from gateway.simulation.mistakes import Found, of_a_balance, of_a_statement, of_the_books, of_the_chain
+from gateway.simulation.mistakes import of_all
 from gateway.simulation.model import TopUp
 from gateway.simulation.people import hire, resolve
 from gateway.simulation.prices import Prices
@@ -49,6 +49,8 @@ LOOPS_SKIPPED = 0.4
 """How often a loop isn't looked at in a round: worse luck than any machine has."""
 FLOAT_UNITS = {KES.code: 40_000_000_00, UGX.code: 400_000_000, TZS.code: 400_000_000_00}
 """What the operator puts in at a time."""
+LINES_LATE_S = 3 * 3600
+"""After so long a line that isn't in a statement is missing, and not late any more."""
 PAUSE_LEAST_S, PAUSE_MOST_S = 30, 1800
 CRASHES_SEEN, FIRST_CRASH = 1_500, 5
 """On average, a process dies at one in so many failpoints that it passes; sooner where none has died yet."""
@@ -89,7 +91,7 @@ class World:
     top_ups: list[TopUp] = field(default_factory=list)
     movements: list[Movement] = field(default_factory=list)
     made: int = 0
-    resting: dict[str, float] = field(default_factory=dict)
+    resting_s: dict[str, float] = field(default_factory=dict)
     """Loops that nobody looks at until then, on any machine."""
     passed: Counter[str] = field(default_factory=Counter)
     """Failpoints at which a process could have died."""
@@ -181,7 +183,7 @@ class World:
             market=self.market,
             prices=self.prices,
             note=self.scheduler.note,
-            rest=self.rest,
+            rest_s=self.rest,
             complete=self.refunds.complete,
             checked=self.invariants.checked,
         )
@@ -229,21 +231,11 @@ class World:
     def rest(self, loop: str, seconds: float) -> None:
         """Let nobody look at a loop for so long."""
         self.scheduler.note(f"{loop} rests for {seconds:.0f} s")
-        self.resting[loop] = self.now_s + seconds
-
-    def on_their_way(self) -> int:
-        """How many orders go on without anybody's decision."""
-        return int(self.eye.one(WORK_LEFT))
+        self.resting_s[loop] = self.now_s + seconds
 
     def left(self) -> int:
         """How much is still to come by itself."""
-        return (
-            self.on_their_way()
-            + int(self.eye.one(BELLS))
-            + len(self._events)
-            + len(self.chain.waiting)
-            + len(self.scheduler.gates)
-        )
+        return self.eye.work_left() + len(self._events) + len(self.chain.waiting) + len(self.scheduler.gates)
 
     def pause_s(self) -> int:
         """Until the next thing happens to orders on their way."""
@@ -281,22 +273,17 @@ class World:
         machine = self.machines[0]
         report = await audit(machine.engine, adapters=machine.adapters, nodes=self.nodes, clock=machine.process.clock)
         judge(report, expected={})
-        expected = await self._err()
+        await self._pass_time(self.now_s + LINES_LATE_S)
+        self.eye.forget_statements()
+        deal = next(deal for deal in self.market.deals.values() if self.chain.credits_of(deal.address))
+        entries, expected = of_all(self.rails, self.chain, order_id=deal.order_id, address=deal.address)
+        self.chain.mine(2 * FINAL_AFTER, time=START_S + int(self.now_s))
+        await self._work()
+        async with transaction(machine.engine) as connection:
+            await post(connection, entries=entries, now=self.now)
         again = await audit(machine.engine, adapters=machine.adapters, nodes=self.nodes, clock=machine.process.clock)
         judge(again, expected=expected)
         return len(report.comparisons), len(expected)
-
-    async def _err(self) -> Found:
-        self.eye.forget_statements()
-        deal = next(deal for deal in self.market.deals.values() if self.chain.credits_of(deal.address))
-        entries, found = of_the_books(self.rails["delta"], order_id=deal.order_id)
-        found |= of_a_statement(self.rails["alpha"]) | of_a_balance(self.rails["bravo"])
-        found |= of_the_chain(self.chain, address=deal.address)
-        self.chain.mine(2 * FINAL_AFTER, time=START_S + int(self.now_s))
-        await self._work()
-        async with transaction(self.machines[0].engine) as connection:
-            await post(connection, entries=entries, now=self.now)
-        return found
 
     # Parts of a round.
 
@@ -350,7 +337,7 @@ class World:
     def _looked_at(self, loop: str) -> bool:
         if self.dice.calm:
             return True
-        return self.resting.get(loop, 0) <= self.now_s and self.dice.random.random() >= LOOPS_SKIPPED
+        return self.resting_s.get(loop, 0) <= self.now_s and self.dice.random.random() >= LOOPS_SKIPPED
 
     async def _over(self, over: Sequence[tuple[Job, int]]) -> Sequence[tuple[Job, int]]:
         if self.broken is not None:
