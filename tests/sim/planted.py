@@ -91,7 +91,7 @@ BUGS = (
             )
         ],
         [LIFE, "-k", "question_that_fails"],
-        Simulation(1),
+        Simulation(4, orders=400),
     ),
     Planted(
         "an unknown outcome lets the order be sent again",
@@ -104,7 +104,6 @@ BUGS = (
             ),
         ],
         ["tests/integration/payouts/test_failover.py", "-k", "nobody_is_asked"],
-        Simulation(1),
     ),
     Planted(
         "an attempt is sent before it is committed",
