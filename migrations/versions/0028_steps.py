@@ -32,17 +32,20 @@ ALTER TABLE order_events ALTER COLUMN id SET NOT NULL, ALTER COLUMN id SET DEFAU
     ADD CONSTRAINT an_entry_has_postings CHECK ((template IS NULL) = (postings IS NULL));
 CREATE UNIQUE INDEX order_events_id ON order_events (id);
 
+-- A posting says what its entry says, too: an order's are found by the key of its events, and nothing is joined.
 DROP TABLE postings;
 CREATE VIEW journal AS
     SELECT id, cause, template, order_id, posted_at FROM journal_entries
     UNION ALL
     SELECT id, 'order:' || order_id || ':' || cause, template, order_id, at FROM order_events WHERE template IS NOT NULL;
 CREATE VIEW postings AS
-    SELECT e.id AS journal_id, p.line, p.source, p.destination, p.asset, p.units
+    SELECT e.id AS journal_id, p.line, p.source, p.destination, p.asset, p.units, e.cause, e.order_id, e.template,
+        e.posted_at
     FROM journal_entries AS e
     CROSS JOIN LATERAL unnest(e.postings) WITH ORDINALITY AS p (source, destination, asset, units, line)
     UNION ALL
-    SELECT e.id, p.line, p.source, p.destination, p.asset, p.units
+    SELECT e.id, p.line, p.source, p.destination, p.asset, p.units, 'order:' || e.order_id || ':' || e.cause,
+        e.order_id, e.template, e.at
     FROM order_events AS e
     CROSS JOIN LATERAL unnest(e.postings) WITH ORDINALITY AS p (source, destination, asset, units, line);
 """
