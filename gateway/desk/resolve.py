@@ -37,9 +37,9 @@ WHERE o.id = :order_id AND d.block_time >= q.expires_at
 LIMIT 1
 """)
 _WRITTEN_OFF = text("""
-SELECT COALESCE(sum(CASE j.template WHEN :written_off THEN p.units ELSE -p.units END), 0)
-FROM journal AS j JOIN postings AS p ON p.journal_id = j.id
-WHERE j.order_id = :order_id AND j.template IN (:written_off, :taken_back) AND p.asset = :asset
+SELECT COALESCE(sum(CASE p.template WHEN :written_off THEN p.units ELSE -p.units END), 0)
+FROM postings AS p
+WHERE p.order_id = :order_id AND p.template IN (:written_off, :taken_back) AND p.asset = :asset
 """)
 
 

@@ -96,13 +96,12 @@ _UNALLOCATED = """
 SELECT c.order_id || '/u/' || c.asset || '/' || lpad(CAST(c.id AS text), 20, '0') AS key, c.order_id, 'unallocated' AS place,
     c.asset, least(c.units, c.there - (c.running - c.units)) AS units, c.template, c.ref, c.posted_at
 FROM (
-    SELECT j.id, j.order_id, j.template, j.posted_at, p.asset, p.units, b.unallocated AS there,
-        substring(j.cause FROM
+    SELECT p.journal_id AS id, p.order_id, p.template, p.posted_at, p.asset, p.units, b.unallocated AS there,
+        substring(p.cause FROM
             'deposit\\:([0-9]+\\:0x[0-9a-f]{64}\\:[0-9]+|[0-9]+\\:native\\:0x[0-9a-f]{40}\\:[0-9]+)') AS ref,
-        sum(p.units) OVER (PARTITION BY b.order_id, b.asset ORDER BY j.id DESC, p.line DESC) AS running
+        sum(p.units) OVER (PARTITION BY b.order_id, b.asset ORDER BY p.journal_id DESC, p.line DESC) AS running
     FROM order_balances AS b
-    JOIN journal AS j ON j.order_id = b.order_id
-    JOIN postings AS p ON p.journal_id = j.id AND p.destination = 'order\\:' || b.order_id || '\\:unallocated'
+    JOIN postings AS p ON p.order_id = b.order_id AND p.destination = 'order\\:' || b.order_id || '\\:unallocated'
         AND p.asset = b.asset
     WHERE b.unallocated > 0
 ) AS c

@@ -90,11 +90,11 @@ class AccountLine(NamedTuple):
 
 
 _LINES = """
-    SELECT p.destination AS account, p.asset, p.units, j.template, j.cause, j.order_id, j.posted_at, j.id
-    FROM postings AS p JOIN journal AS j ON j.id = p.journal_id WHERE p.destination LIKE 'partner:%'
+    SELECT destination AS account, asset, units, template, cause, order_id, posted_at, journal_id AS id
+    FROM postings WHERE destination LIKE 'partner:%'
     UNION ALL
-    SELECT p.source, p.asset, -p.units, j.template, j.cause, j.order_id, j.posted_at, j.id
-    FROM postings AS p JOIN journal AS j ON j.id = p.journal_id WHERE p.source LIKE 'partner:%'
+    SELECT source, asset, -units, template, cause, order_id, posted_at, journal_id
+    FROM postings WHERE source LIKE 'partner:%'
 """
 # The house's own entry in the table has no client, and earns nothing.
 _ACCOUNTS = text(f"""
@@ -119,7 +119,7 @@ WHERE l.account = :account AND l.posted_at >= :since AND l.posted_at < :until OR
 _LOCK = text("SELECT id FROM partners WHERE name = :name FOR NO KEY UPDATE")
 _FIND = text("SELECT id FROM partners WHERE name = :name")
 _BOOKED = text("""
-SELECT p.asset, p.units, a.decimals FROM journal AS j JOIN postings AS p ON p.journal_id = j.id
+SELECT p.asset, p.units, a.decimals FROM journal_entries AS j CROSS JOIN LATERAL unnest(j.postings) AS p
 JOIN assets AS a ON a.code = p.asset WHERE j.cause = :cause
 """)
 

@@ -166,9 +166,9 @@ SELECT r.*, a.decimals FROM resolutions AS r LEFT JOIN assets AS a ON a.code = r
 """)
 _STEPS = text("SELECT * FROM order_events WHERE order_id = :order_id ORDER BY version LIMIT 1000")
 _LEDGER = text("""
-SELECT j.template, j.posted_at, p.source, p.destination, p.asset, p.units, a.decimals
-FROM journal AS j JOIN postings AS p ON p.journal_id = j.id JOIN assets AS a ON a.code = p.asset
-WHERE j.order_id = :order_id ORDER BY j.id, p.line LIMIT 2000
+SELECT p.template, p.posted_at, p.source, p.destination, p.asset, p.units, a.decimals
+FROM postings AS p JOIN assets AS a ON a.code = p.asset
+WHERE p.order_id = :order_id ORDER BY p.journal_id, p.line LIMIT 2000
 """)
 _INCIDENTS = text("""
 SELECT id, kind, detail, opened_at, closed_at, closed_by FROM incidents WHERE order_id = :order_id ORDER BY id LIMIT 200

@@ -24,9 +24,9 @@ SELECT o.*, COALESCE(w.address, o.refund_address) AS confirmed_address,
     q.chain_id, q.send_asset, q.send_units, q.receive_asset, q.receive_units, q.country, q.method, q.expires_at,
     send.decimals AS send_decimals, receive.decimals AS receive_decimals, r.name,
     COALESCE((SELECT unallocated FROM order_balances WHERE order_id = o.id AND asset = q.send_asset), 0) AS unallocated,
-    COALESCE((SELECT sum(p.units) FROM journal AS j JOIN postings AS p ON p.journal_id = j.id
-              WHERE j.order_id = o.id
-              AND j.template IN ('deposit_received', 'top_up_received', 'requote_credited', 'credit_applied')
+    COALESCE((SELECT sum(p.units) FROM postings AS p
+              WHERE p.order_id = o.id
+              AND p.template IN ('deposit_received', 'top_up_received', 'requote_credited', 'credit_applied')
               AND p.destination = 'order:' || o.id || '\\:funds'), 0) AS received,
     (SELECT data ->> 'reason' FROM order_events AS e WHERE e.order_id = o.id AND e.to_state = 'held'
      ORDER BY e.version DESC LIMIT 1) AS hold_reason,

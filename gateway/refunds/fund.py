@@ -18,7 +18,8 @@ from gateway.refunds.wallets import Wallet
 _HASH = re.compile("0x[0-9a-f]{64}")
 # An entry's first line is its only one here.
 _BOOKED = text("""
-SELECT p.destination, p.asset, p.units FROM journal AS j JOIN postings AS p ON p.journal_id = j.id WHERE j.cause = :cause
+SELECT p.destination, p.asset, p.units FROM journal_entries AS j CROSS JOIN LATERAL unnest(j.postings) AS p
+WHERE j.cause = :cause
 """)
 
 

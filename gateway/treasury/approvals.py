@@ -103,7 +103,7 @@ UPDATE float_runs SET approved_by = :operator, approved_at = :now, order_id = :o
 """)
 _END = text("UPDATE float_runs SET outcome = :outcome, ended_at = :now, reason = :reason WHERE move_id = :id")
 _LOCK = text("SELECT o.state FROM float_runs AS r JOIN orders AS o ON o.id = r.order_id WHERE r.move_id = :id FOR UPDATE")
-_BOOKED = text("SELECT FROM journal WHERE cause = :cause")
+_BOOKED = text("SELECT FROM journal_entries WHERE cause = :cause")
 
 
 async def approve_move(

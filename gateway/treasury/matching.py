@@ -49,12 +49,12 @@ _DIFFERING = text(
     SELECT attempt_id, line_id, units, leaves, at FROM matched
     WHERE attempt_id IS NOT NULL AND kind IN ('payout', 'return', 'other')
 ), booked AS MATERIALIZED (
-    SELECT COALESCE(r.attempt_id, split_part(split_part(j.cause, 'attempt\\:', 2), '\\:', 1)) AS attempt_id, p.units,
+    SELECT COALESCE(r.attempt_id, split_part(split_part(p.cause, 'attempt\\:', 2), '\\:', 1)) AS attempt_id, p.units,
         p.destination ^@ 'rail\\:' AS leaves
-    FROM postings AS p JOIN journal AS j ON j.id = p.journal_id
-    LEFT JOIN resolutions AS r ON j.cause = 'resolution\\:' || r.id
+    FROM postings AS p
+    LEFT JOIN resolutions AS r ON p.cause = 'resolution\\:' || r.id
     WHERE (p.destination ^@ 'rail\\:' OR p.source ^@ 'rail\\:')
-    AND (j.cause LIKE '%attempt\\:%' OR r.attempt_id IS NOT NULL)
+    AND (p.cause LIKE '%attempt\\:%' OR r.attempt_id IS NOT NULL)
 ), differing AS MATERIALIZED (
     SELECT a.id, t.attempt_id IS NOT NULL AS shown,
         CASE a.outcome WHEN 'returned' THEN a.updated_at ELSE a.closed_at END AS settled_at
@@ -88,7 +88,7 @@ SELECT m.rail, m.line_id, m.kind, m.asset, s.decimals, m.units, m.leaves, m.at, 
 FROM matched AS m JOIN assets AS s ON s.code = m.asset
 WHERE (m.kind IN ('payout', 'return', 'other') AND m.attempt_id IS NULL)
 OR (m.kind = 'top_up' AND NOT EXISTS (
-    SELECT FROM journal AS j JOIN postings AS p ON p.journal_id = j.id
+    SELECT FROM journal_entries AS j CROSS JOIN LATERAL unnest(j.postings) AS p
     WHERE j.cause IN ('top_up\\:' || m.rail || '\\:' || m.line_id, 'top_up\\:' || m.rail || '\\:' || m.provider_ref)
     AND (p.asset, p.units) = (m.asset, m.units)))
 ORDER BY m.at, m.line_id LIMIT :most

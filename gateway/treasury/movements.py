@@ -172,7 +172,7 @@ OR EXISTS (SELECT FROM chain_transaction_sends AS s JOIN chain_transactions AS t
     LEFT JOIN sweeps AS w ON w.reference = t.reference LEFT JOIN refunds AS r ON r.id = t.reference
     WHERE s.hash = m.tx_hash AND t.chain_id = :chain_id
     AND (w.id IS NOT NULL AND w.closed_at IS NULL OR r.id IS NOT NULL AND r.closed_at IS NULL))
-OR EXISTS (SELECT FROM journal AS j WHERE j.cause IN (
+OR EXISTS (SELECT FROM journal_entries AS j WHERE j.cause IN (
     'wallet_funded\\:' || :chain_id || '\\:' || m.tx_hash, 'coins_moved\\:' || :chain_id || '\\:' || m.tx_hash,
     'booked\\:log\\:' || :chain_id || '\\:' || m.tx_hash || '\\:' || m.log_index))
 """)  # noqa: S608 - composed of our own text only

@@ -96,7 +96,7 @@ _VANISHED = text("""
 SELECT d.chain_id, d.tx_hash, d.log_index, d.asset, a.decimals, d.units, d.vanished_at, w.owner FROM deposits AS d
 JOIN assets AS a ON a.code = d.asset JOIN deposit_addresses AS w ON w.address = d.address
 WHERE d.chain_id = :chain_id AND d.booked = 'final' AND d.vanished_at IS NOT NULL AND NOT EXISTS (
-    SELECT FROM journal AS j WHERE j.cause = concat_ws('\\:', 'booked\\:deposit', d.chain_id, d.tx_hash, d.log_index))
+    SELECT FROM journal_entries WHERE cause = concat_ws('\\:', 'booked\\:deposit', d.chain_id, d.tx_hash, d.log_index))
 ORDER BY d.tx_hash, d.log_index LIMIT :most
 """)
 

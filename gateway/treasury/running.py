@@ -168,7 +168,7 @@ async def _end(connection: AsyncConnection, row: Row[Any], move: Move, *, outcom
 _LINE = text("""
 SELECT l.line_id FROM statement_lines AS l
 WHERE (l.rail, l.kind, l.asset, l.units) = (:rail, 'top_up', :asset, :units) AND l.at >= :since
-AND NOT EXISTS (SELECT FROM journal AS j WHERE j.cause IN (
+AND NOT EXISTS (SELECT FROM journal_entries AS j WHERE j.cause IN (
     'top_up\\:' || l.rail || '\\:' || l.line_id, 'top_up\\:' || l.rail || '\\:' || l.provider_ref))
 AND NOT EXISTS (SELECT FROM statement_bookings AS b WHERE (b.rail, b.line_id) = (l.rail, l.line_id))
 ORDER BY l.at, l.line_id LIMIT 1

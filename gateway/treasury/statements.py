@@ -79,8 +79,7 @@ class Read:
 _SINCE = text("""
 SELECT (SELECT max(until) FROM statement_periods WHERE rail = :rail) AS until,
     LEAST((SELECT min(created_at) FROM attempts WHERE adapter = :rail),
-          (SELECT min(j.posted_at) FROM postings AS p JOIN journal AS j ON j.id = p.journal_id
-           WHERE p.source = 'rail\\:' || :rail)) AS first
+          (SELECT min(p.posted_at) FROM postings AS p WHERE p.source = 'rail\\:' || :rail)) AS first
 """)
 _PUT = text("""
 INSERT INTO statement_lines (rail, line_id, kind, asset, units, leaves, at, attempt_id, provider_ref, imported_at)

@@ -123,6 +123,13 @@ def test_an_exchange_has_a_leg_in_each_asset(books, write, lines):
         write(books, *lines)
 
 
+def test_what_an_order_posted_is_read_by_the_keys_of_its_rows(books):
+    books.execute("SET enable_seqscan = off")
+    plan = "\n".join(line for (line,) in books.execute("EXPLAIN SELECT sum(units) FROM postings WHERE order_id = 'a'"))
+    assert "Index Scan using order_events_pkey" in plan or "Index Scan on order_events_pkey" in plan
+    assert "Seq Scan" not in plan
+
+
 def test_what_lies_at_rails_and_in_wallets_is_kept(books):
     entry(
         books,
