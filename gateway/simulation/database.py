@@ -38,12 +38,16 @@ def simulated_database(server_url: str | None) -> Iterator[str]:
 
 
 def prepare(url: str) -> None:
-    """Let nothing happen in that database by itself: vacuuming in the background would move rows whenever it likes."""
+    """Let nothing happen in that database by itself: vacuuming in the background would move rows whenever it likes.
+
+    The invariants' eye follows the steps by their numbers, as nobody else does.
+    """
     with psycopg.connect(url, autocommit=True) as connection:
         tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
         for (table,) in tables:
             statement = sql.SQL("ALTER TABLE {} SET (autovacuum_enabled = false)").format(sql.Identifier(table))
             connection.execute(statement)
+        connection.execute("CREATE INDEX ON order_events (id)")
         for setting in _SETTINGS:
             name = sql.Identifier(connection.info.dbname)
             connection.execute(sql.SQL("ALTER DATABASE {} SET {} = off").format(name, sql.Identifier(setting)))
