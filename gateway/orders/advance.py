@@ -1,5 +1,7 @@
 """The only writer of an order's state: one statement moves a whole set of orders along the table.
 
+It may begin with what the moves come from (`stepping`): what pays an order is written, and the order moves, at once.
+
 In that statement: the new state, and the step's own row: event, cause, what it posts in the ledger, news for the outside. A
 cause that has acted before changes nothing, whichever worker repeats it.
 """
@@ -13,10 +15,11 @@ from enum import StrEnum, auto
 from typing import Any
 
 import msgspec
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.db.session import tuples
+from gateway.db.sets import column, split
 from gateway.orders.duties import seconds_within
 from gateway.orders.postings import postings_sql
 from gateway.orders.states import ECHOES, STEPS, E, P, S
@@ -60,35 +63,35 @@ _LOCK = text(
     "SELECT count(*) FROM (SELECT FROM orders WHERE id = ANY(string_to_array(:ids, ',')) ORDER BY id FOR UPDATE) AS locked"
 )
 
-# Moves and the table come as JSON documents: as arrays, writing the moves cost a third of our own time.
-_STEP = text(
-    " ".join(
-        f"""
-WITH input AS MATERIALIZED (
-    SELECT * FROM jsonb_to_recordset(CAST(:moves AS jsonb))
-        AS i (order_id text, event text, cause text, data jsonb, due_at timestamptz)
-), judged AS MATERIALIZED (
-    SELECT d.*, o.ctid AS place, o.state, o.version + 1 AS version, o.quote_id, t.next, t.posting, t.within,
-        CASE WHEN e.cause IS NOT NULL THEN 'replayed'
+
+def stepping(before: str, *, told: str, replayed: str = "false") -> TextClause:
+    """A statement in which orders take steps; only this module's decides what that is.
+
+    `before`: common table expressions, the last of them `news`: order_id, event, cause, data and due_at of moves, at most
+    one per order, and the order's state, version and quote_id as its lock, which the transaction holds, found them. `told`:
+    what the statement selects of `news`, of next and of verdict. `replayed`: SQL whether the move d's cause has acted on its
+    order before; false where it is of something that the same transaction has made or changed (the database refuses the
+    whole set if it has after all). Its parameters, but for those of `before`: `TABLE` and `now`.
+    """
+    sql = f"""
+WITH {before}, judged AS MATERIALIZED (
+    SELECT d.*, t.next, t.posting, t.within,
+        CASE WHEN {replayed} THEN 'replayed'
              WHEN t.next IS NOT NULL THEN 'stepped'
              WHEN t.state IS NOT NULL THEN 'echoed'
              ELSE 'illegal' END AS verdict
-    FROM input AS d
-    JOIN orders AS o ON o.id = d.order_id
-    LEFT JOIN order_events AS e ON e.order_id = d.order_id AND e.cause = d.cause
+    FROM news AS d
     LEFT JOIN jsonb_to_recordset(CAST(:steps AS jsonb)) AS t
-        (state text, event text, next text, posting text, within integer) ON t.state = o.state AND t.event = d.event
+        (state text, event text, next text, posting text, within integer) ON t.state = d.state AND t.event = d.event
 ), moved AS (
-    UPDATE orders AS o SET state = j.next, version = j.version, updated_at = :now,
+    UPDATE orders AS o SET state = j.next, version = o.version + 1, updated_at = :now,
         due_at = COALESCE(j.due_at, :now + j.within * interval '1 second')
-    FROM judged AS j WHERE o.ctid = j.place AND o.id = j.order_id AND j.verdict = 'stepped'
-), priced AS (
-    SELECT j.*, q.* FROM judged AS j JOIN quotes AS q ON q.id = j.quote_id WHERE j.verdict = 'stepped'
+    FROM judged AS j WHERE o.id = j.order_id AND j.verdict = 'stepped'
 ), logged AS (
     INSERT INTO order_events (order_id, version, event, from_state, to_state, cause, data, at, template, postings)
-    SELECT d.order_id, d.version, d.event, d.state, d.next, d.cause, d.data, :now, NULLIF(d.posting, '{P.NONE}'),
+    SELECT d.order_id, d.version + 1, d.event, d.state, d.next, d.cause, d.data, :now, NULLIF(d.posting, '{P.NONE}'),
         {postings_sql()}
-    FROM priced AS d
+    FROM (SELECT j.*, q.* FROM judged AS j JOIN quotes AS q ON q.id = j.quote_id WHERE j.verdict = 'stepped') AS d
 ), alarmed AS (
     INSERT INTO incidents (cause, kind, order_id, detail, opened_at)
     SELECT 'order:' || order_id || ':' || cause, 'illegal_step', order_id,
@@ -96,9 +99,22 @@ WITH input AS MATERIALIZED (
     FROM judged WHERE verdict = 'illegal'
     ON CONFLICT (cause) DO NOTHING
 )
-SELECT order_id, verdict, state FROM judged
-""".split()  # noqa: S608 - composed of our own tables only
+SELECT {told} FROM judged
+"""  # noqa: S608 - composed of our own tables only
+    return text(" ".join(sql.split()))
+
+
+_STEP = stepping(
+    f"""
+    input AS MATERIALIZED (
+        SELECT * FROM unnest({split("ids")}, {split("events")}, {split("causes")}, CAST({split("data")} AS jsonb[]),
+            CAST({split("due")} AS timestamptz[])) AS i (order_id, event, cause, data, due_at)
+    ), news AS (
+        SELECT i.*, o.state, o.version, o.quote_id FROM input AS i JOIN orders AS o ON o.id = i.order_id
     )
+    """,  # noqa: S608 - composed of constants only
+    told="order_id, verdict, state",
+    replayed="EXISTS (SELECT FROM order_events AS e WHERE e.order_id = d.order_id AND e.cause = d.cause)",
 )
 
 
@@ -109,7 +125,9 @@ def _steps() -> list[dict[str, object]]:
 
 _VERDICTS = {str(verdict): verdict for verdict in Verdict}
 _STATES = {str(state): state for state in S}
-_TABLES = {"steps": json.dumps(_steps())}
+TABLE = {"steps": json.dumps(_steps())}
+"""The table of steps, as every statement of `stepping` takes it."""
+_encode = msgspec.json.Encoder().encode
 
 
 async def advance(
@@ -129,7 +147,15 @@ async def advance(
         raise ValueError("one move per order and call: the second depends on what the first does")
     if not locked and (await connection.execute(_LOCK, {"ids": ",".join(ids)})).scalar_one() != len(ids):
         raise UnknownOrder(f"one of these orders does not exist: {ids}")
-    values = {**_TABLES, "now": now, "moves": msgspec.json.encode(moves).decode()}
+    values = {
+        **TABLE,
+        "now": now,
+        "ids": column(ids),
+        "events": column([move.event for move in moves]),
+        "causes": column([move.cause for move in moves]),
+        "data": column([_encode(move.data).decode() for move in moves]),
+        "due": column([move.due_at.isoformat() if move.due_at else None for move in moves]),
+    }
     found = await tuples(connection, _STEP, values)
     told = {order_id: (_VERDICTS[verdict], _STATES[state]) for order_id, verdict, state in found}
     return [Advanced(move, *told[move.order_id]) for move in moves]

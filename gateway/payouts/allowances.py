@@ -168,7 +168,8 @@ async def confirm(connection: AsyncConnection, *, names: Iterable[str]) -> None:
     if not (rails := sorted(names)):
         return
     await _lock(connection, rails)
-    if any(row.units < 0 for row in await rows(connection, _LEFT, {"rails": rails})):
+    left = await rows(connection, _LEFT, {"rails": rails})
+    if any(row.units < 0 for row in left):
         raise FloatTaken
 
 

@@ -13,7 +13,6 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-import msgspec
 import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -21,11 +20,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from gateway.clock import Clock
 from gateway.db.faults import again, passes
 from gateway.db.session import reading, rows, rows_of_all, transaction, tuples
+from gateway.db.sets import column, split
 from gateway.ids import new_ids
 from gateway.ledger.freezes import OPEN_FREEZES
 from gateway.offramp import Capabilities, Instruction
 from gateway.operators.incidents import Alarm, open_incidents
-from gateway.orders.advance import Move, advance
+from gateway.orders.advance import TABLE, advance, stepping
 from gateway.orders.depegged import STOPPED_COINS, depegged_among, hold_depegged
 from gateway.orders.funding import hold_frozen
 from gateway.orders.states import E
@@ -126,28 +126,28 @@ JOIN assets AS s ON s.code = q.receive_asset
 JOIN recipients AS r ON r.order_id = o.id
 ORDER BY o.number
 """)
-_OPEN = text("""
-INSERT INTO attempts (id, order_id, adapter, deliver_asset, deliver_units, way, batch_id, outcome, evidence, asks, due_at,
-    lease_token, lease_until, created_at, updated_at)
-SELECT id, order_id, adapter, asset, units, way, batch_id, 'sending', '{}', 0, until, nextval('lease_tokens'), until,
-    :now, :now
-FROM jsonb_to_recordset(CAST(:attempts AS jsonb)) AS a (id text, order_id text, adapter text, asset text, units numeric,
-    way smallint, batch_id text, until timestamptz)
-RETURNING id, lease_token
-""")
-
-
-class _Opened(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An attempt as `_OPEN` reads it."""
-
-    id: str
-    order_id: str
-    adapter: str
-    asset: str
-    units: str
-    way: int
-    until: str
-    batch_id: str | None = None
+_OPEN = stepping(
+    f"""
+    opened AS (
+        INSERT INTO attempts (id, order_id, adapter, deliver_asset, deliver_units, way, batch_id, outcome, evidence, asks,
+            due_at, lease_token, lease_until, created_at, updated_at)
+        SELECT id, order_id, adapter, asset, units, way, batch_id, 'sending', '{{}}', 0, until, nextval('lease_tokens'),
+            until, :now, :now
+        FROM unnest({split("ids")}, {split("orders")}, {split("adapters")}, {split("assets")},
+            CAST({split("units")} AS numeric[]), CAST({split("ways")} AS smallint[]), {split("batches")})
+            AS a (id, order_id, adapter, asset, units, way, batch_id)
+        JOIN unnest(CAST(:rails AS text[]), CAST(:ends AS timestamptz[])) AS r (rail, until) ON r.rail = a.adapter
+        RETURNING *
+    ), news AS (
+        SELECT a.id AS attempt, a.lease_token AS lease, a.order_id, '{E.DISPATCHED}' AS event,
+            'attempt\\:' || a.id || '\\:dispatched' AS cause,
+            jsonb_build_object('attempt', a.id, 'adapter', a.adapter) AS data, NULL\\:\\:timestamptz AS due_at,
+            o.state, o.version, o.quote_id
+        FROM opened AS a JOIN orders AS o ON o.id = a.order_id
+    )
+    """,  # noqa: S608 - composed of constants only
+    told="attempt, lease",
+)
 
 
 async def _claim(
@@ -179,7 +179,7 @@ async def _claim(
         await confirm(connection, names={item.rail for item in plan.placed if allowed[item.rail].unconfirmed})
         await tell_low_float(connection, short=plan.short, now=desk.now)
     desk.kept.committed(said)
-    return len(plan.moves) + len(plan.settled), claimed
+    return len(claimed) + len(plan.moves) + len(plan.settled), claimed
 
 
 async def _lock(connection: AsyncConnection, desk: Desk, room: Mapping[str, Room], plan: Plan) -> Sequence[tuple[Any, ...]]:
@@ -252,40 +252,30 @@ async def _open_attempts(
         return []
     now = desk.now
     until = {name: lease_until(desk.capabilities[name], now=now) for name in {item.rail for item in plan.placed}}
-    ends = {name: end.isoformat() for name, end in until.items()}
     economy = [item for item in plan.placed if item.economy]
     slots = [(item.rail, desk.due(item.lane)) for item in economy]
     opened = await open_batches(connection, economy=slots, rails=desk.rails, allowances=allowed, now=now) if slots else []
     batches = dict(zip((item.order_id for item in economy), opened, strict=True))
     ids = new_ids("att", number=len(plan.placed), now=now)
-    document = [
-        _Opened(
-            id=attempt_id,
-            order_id=item.order_id,
-            adapter=item.rail,
-            asset=item.deliver.asset.code,
-            units=str(item.deliver.units),
-            way=item.way,
-            until=ends[item.rail],
-            batch_id=batches.get(item.order_id),
-        )
-        for attempt_id, item in zip(ids, plan.placed, strict=True)
-    ]
-    values = {"now": now, "attempts": msgspec.json.encode(document).decode()}
+    values = {
+        **TABLE,
+        "now": now,
+        "rails": list(until),
+        "ends": list(until.values()),
+        "ids": column(ids),
+        "orders": column([item.order_id for item in plan.placed]),
+        "adapters": column([item.rail for item in plan.placed]),
+        "assets": column([item.deliver.asset.code for item in plan.placed]),
+        "units": column([str(item.deliver.units) for item in plan.placed]),
+        "ways": column([str(item.way) for item in plan.placed]),
+        "batches": column([batches.get(item.order_id) for item in plan.placed]),
+    }
     leases: dict[str, int] = dict(await tuples(connection, _OPEN, values))
-    plan.moves += [
-        Move(
-            order_id=item.order_id,
-            event=E.DISPATCHED,
-            cause=f"attempt:{attempt_id}:dispatched",
-            data={"attempt": attempt_id, "adapter": item.rail},
-        )
-        for attempt_id, item in zip(ids, plan.placed, strict=True)
-    ]
     await take(connection, counts=_calls(plan, batches, allowed), now=now)
     return [
         Claimed(
             adapter=item.rail,
+            order_id=item.order_id,
             instruction=Instruction(attempt_id=attempt_id, deliver=item.deliver, to=item.to),
             lease=leases[attempt_id],
             until=until[item.rail],

@@ -30,6 +30,8 @@ class News(msgspec.Struct, frozen=True, kw_only=True):
     attempt_id: str
     report: Report
     lease: int | None = None
+    order_id: str | None = None
+    """Its order, if it is known already."""
     source: str = "rail"
     """Whose word it is: rail, operator, statement."""
 

@@ -15,10 +15,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.db.session import rows, tuples
+from gateway.db.sets import column, split
 from gateway.ledger.post import Entry, Transfer, post
 from gateway.offramp import Capabilities, Outcome, Report
 from gateway.operators.incidents import open_incidents
-from gateway.orders.advance import Move, advance
+from gateway.orders.advance import TABLE, Move, advance, stepping
 from gateway.orders.states import E
 from gateway.payouts.judging import OPERATOR, PAID_OTHER_AMOUNT, Judged, News, entries_of, judge, moves_of, ordered
 from gateway.payouts.outcomes import CLOSING, Act, Effect
@@ -42,7 +43,7 @@ async def record(
     News under an old lease only is kept: a newer holder speaks for the attempt. `capabilities` of the rails tell how long
     payments are watched that may come back.
     """
-    plain = [item for item in news if item.lease is not None and item.report.outcome is Outcome.PAID]
+    plain = [item for item in news if item.order_id and item.lease is not None and item.report.outcome is Outcome.PAID]
     settled = await _settle(connection, plain, now=now, capabilities=capabilities or {}) if plain else frozenset()
     changed = len(settled)
     rest = [item for item in news if item.attempt_id not in settled] if settled else news
@@ -54,76 +55,60 @@ async def record(
 
 # Nearly all: the first answer to a sending says that just what was ordered is paid. The orders are locked first, in the
 # order of their ids, as everywhere; an attempt that somebody changed until then isn't the one that was found.
-_SETTLE = text("""
-WITH n AS MATERIALIZED (
-    SELECT * FROM jsonb_to_recordset(CAST(:news AS jsonb)) AS n (id text, lease bigint, asset text, decimals smallint,
-        units numeric, provider_ref text, receipt text, reason text, evidence jsonb)
-), locked AS MATERIALIZED (
-    SELECT n.*, a.ctid AS place
-    FROM n JOIN attempts AS a ON a.id = n.id JOIN orders AS o ON o.id = a.order_id ORDER BY o.id FOR UPDATE OF o
+_SETTLE = stepping(
+    f"""
+    n AS MATERIALIZED (
+        SELECT * FROM unnest({split("ids")}, {split("orders")}, CAST({split("leases")} AS bigint[]), {split("assets")},
+            CAST({split("decimals")} AS smallint[]), CAST({split("units")} AS numeric[]), {split("refs")},
+            {split("receipts")}, {split("reasons")}, CAST({split("evidence")} AS jsonb[]))
+            AS n (id, order_id, lease, asset, decimals, units, provider_ref, receipt, reason, evidence)
+    ), locked AS MATERIALIZED (
+        SELECT n.*, o.state, o.version, o.quote_id
+        FROM n JOIN orders AS o ON o.id = n.order_id ORDER BY o.id FOR UPDATE OF o
+    ), news AS (
+        UPDATE attempts AS a SET outcome = 'paid', provider_ref = n.provider_ref, receipt = n.receipt, reason = n.reason,
+            evidence = n.evidence, due_at = CAST(CAST(:watch AS jsonb) ->> a.adapter AS timestamptz), lease_until = NULL,
+            updated_at = :now, closed_at = :now
+        FROM locked AS n JOIN assets AS s ON s.code = n.asset AND s.decimals = n.decimals
+        WHERE a.id = n.id AND a.order_id = n.order_id AND a.outcome = 'sending' AND a.lease_token = n.lease
+            AND a.deliver_asset = n.asset AND a.deliver_units = n.units AND a.fault IS NULL
+        RETURNING a.id AS attempt, a.order_id, '{E.OUTCOME_PAID}' AS event, 'attempt\\:' || a.id || '\\:paid' AS cause,
+            jsonb_build_object('attempt', a.id, 'adapter', a.adapter) AS data, NULL\\:\\:timestamptz AS due_at,
+            n.state, n.version, n.quote_id
+    )
+    """,  # noqa: S608 - composed of constants only
+    told="attempt",
 )
-UPDATE attempts AS a SET outcome = 'paid', provider_ref = n.provider_ref, receipt = n.receipt, reason = n.reason,
-    evidence = n.evidence, due_at = CAST(CAST(:watch AS jsonb) ->> a.adapter AS timestamptz), lease_until = NULL,
-    updated_at = :now, closed_at = :now
-FROM locked AS n JOIN assets AS s ON s.code = n.asset AND s.decimals = n.decimals
-WHERE a.ctid = n.place AND a.id = n.id AND a.outcome = 'sending' AND a.lease_token = n.lease
-    AND a.deliver_asset = n.asset AND a.deliver_units = n.units AND a.fault IS NULL
-RETURNING a.id, a.order_id, a.adapter
-""")
 
 
-class _Paid(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A payment as `_SETTLE` reads it."""
-
-    id: str
-    lease: int | None
-    asset: str
-    decimals: int
-    units: str
-    evidence: dict[str, str]
-    provider_ref: str | None = None
-    receipt: str | None = None
-    reason: str | None = None
+_encode = msgspec.json.Encoder().encode
 
 
 async def _settle(
     connection: AsyncConnection, news: Sequence[News], *, now: datetime, capabilities: Mapping[str, Capabilities]
 ) -> frozenset[str]:
-    document = []
-    for item in news:
-        report, delivered = item.report, item.report.delivered
-        assert delivered is not None
-        document.append(
-            _Paid(
-                id=item.attempt_id,
-                lease=item.lease,
-                asset=delivered.asset.code,
-                decimals=delivered.asset.decimals,
-                units=str(delivered.units),
-                evidence=dict(report.evidence),
-                provider_ref=report.provider_ref,
-                receipt=report.receipt,
-                reason=report.reason,
-            )
-        )
     watch = {
         name: due_at.isoformat()
         for name, known in capabilities.items()
         if (due_at := next_watch(paid_at=now, capabilities=known, now=now))
     }
-    values = {"news": msgspec.json.encode(document).decode(), "watch": json.dumps(watch), "now": now}
-    settled = await tuples(connection, _SETTLE, values)
-    moves = [
-        Move(
-            order_id=order_id,
-            event=E.OUTCOME_PAID,
-            cause=f"attempt:{attempt_id}:paid",
-            data={"attempt": attempt_id, "adapter": rail},
-        )
-        for attempt_id, order_id, rail in settled
-    ]
-    await advance(connection, moves=moves, now=now, locked=True)
-    return frozenset([attempt_id for attempt_id, _, _ in settled])
+    reports, amounts = [item.report for item in news], [item.report.delivered for item in news if item.report.delivered]
+    values = {
+        **TABLE,
+        "ids": column([item.attempt_id for item in news]),
+        "orders": column([item.order_id for item in news]),
+        "leases": column([str(item.lease) for item in news]),
+        "assets": column([money.asset.code for money in amounts]),
+        "decimals": column([str(money.asset.decimals) for money in amounts]),
+        "units": column([str(money.units) for money in amounts]),
+        "refs": column([report.provider_ref for report in reports]),
+        "receipts": column([report.receipt or None for report in reports]),
+        "reasons": column([report.reason or None for report in reports]),
+        "evidence": column([_encode(dict(report.evidence)).decode() for report in reports]),
+        "watch": json.dumps(watch),
+        "now": now,
+    }
+    return frozenset([attempt_id for (attempt_id,) in await tuples(connection, _SETTLE, values)])
 
 
 # Orders are locked with their attempts, in the order of their ids, as everywhere.

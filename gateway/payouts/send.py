@@ -37,6 +37,7 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     """A committed attempt that this worker alone may send until `until`. Those of one `batch_id` go as one instruction."""
 
     adapter: str
+    order_id: str
     instruction: Instruction
     lease: int
     until: datetime
@@ -208,7 +209,8 @@ class _Sending:
     def _answer(self, call: _Call, reports: Sequence[Report]) -> None:
         """Reports in the order of the call's payments."""
         for item, report in zip(call.items, reports, strict=True):
-            self._answered.append(News(attempt_id=item.instruction.attempt_id, report=report, lease=item.lease))
+            attempt_id, order_id = item.instruction.attempt_id, item.order_id
+            self._answered.append(News(attempt_id=attempt_id, order_id=order_id, report=report, lease=item.lease))
         if len(self._answered) == self.left:
             self._bell.set()
 

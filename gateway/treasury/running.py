@@ -135,7 +135,7 @@ async def _begin(connection: AsyncConnection, order_id: str, move: Move, *, rail
     await advance(connection, moves=[step], now=now, locked=True)
     await take(connection, counts={move.by: 1} if allowed.paced else {}, now=now)
     instruction = Instruction(attempt_id=attempt_id, deliver=move.money, to=move.to)
-    return Claimed(adapter=move.by, instruction=instruction, lease=lease, until=until)
+    return Claimed(adapter=move.by, order_id=order_id, instruction=instruction, lease=lease, until=until)
 
 
 async def _record(engine: AsyncEngine, news: Sequence[News], *, rail: str, rails: Rails, clock: Clock) -> None:

@@ -138,7 +138,11 @@ async def claim_batch(engine, rails, number=3):
             )
             until = lease_until(rails.capabilities["fake"], now=NOW)
             lease = await _open(connection, order_id, instruction.attempt_id, batch_id, until)
-            claimed.append(Claimed(adapter="fake", instruction=instruction, lease=lease, until=until, batch_id=batch_id))
+            claimed.append(
+                Claimed(
+                    adapter="fake", order_id=order_id, instruction=instruction, lease=lease, until=until, batch_id=batch_id
+                )
+            )
         moves = [
             Move(
                 order_id=order_id,

@@ -119,8 +119,11 @@ async def asked(engine, news):
     """The same as answers to questions, each under a lease of its own."""
     take = "UPDATE attempts SET lease_token = nextval('lease_tokens'), lease_until = :until WHERE id = ANY(:ids) RETURNING *"
     ids = [item.attempt_id for item in news]
-    leases = {row.id: row.lease_token for row in await rows(engine, take, ids=ids, until=LATER + timedelta(hours=1))}
-    return [structs.replace(item, lease=leases[item.attempt_id]) for item in news]
+    taken = {row.id: row for row in await rows(engine, take, ids=ids, until=LATER + timedelta(hours=1))}
+    return [
+        structs.replace(item, lease=taken[item.attempt_id].lease_token, order_id=taken[item.attempt_id].order_id)
+        for item in news
+    ]
 
 
 FINAL = (Outcome.PAID, Outcome.FAILED, Outcome.RETURNED)

@@ -60,6 +60,7 @@ def claimed(rails, number=1, *, name="fake", now=NOW, lease=7):
     return [
         Claimed(
             adapter=name,
+            order_id=f"ord_{name}_{n}",
             instruction=Instruction(attempt_id=f"att_{name}_{n}", deliver=AMOUNT, to=to),
             lease=lease,
             until=until,
