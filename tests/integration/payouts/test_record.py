@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections import Counter
 from datetime import timedelta
@@ -316,13 +317,58 @@ async def test_what_a_frozen_worker_says_too_late_is_kept_and_counts_for_nothing
 async def test_even_a_first_answer_counts_only_under_the_newest_lease_and_for_the_amount(engine, rails):
     await funded(engine)
     await send(engine, rails)
-    [row] = await rows(engine, "UPDATE attempts SET outcome = 'sending' RETURNING id, lease_token")
-    late = News(attempt_id=row.id, report=paid("a", DUE), lease=row.lease_token - 1)
+    [row] = await rows(engine, SENDING)
+    late = News(attempt_id=row.id, order_id=row.order_id, report=paid("a", DUE), lease=row.lease_token - 1)
     assert await tell(engine, [late]) == 0
     assert await scalar(engine, "SELECT outcome FROM attempts") == "sending"
-    less = News(attempt_id=row.id, report=paid("b", Money(60_000, KES)), lease=row.lease_token)
+    less = News(attempt_id=row.id, order_id=row.order_id, report=paid("b", Money(60_000, KES)), lease=row.lease_token)
     assert await tell(engine, [less]) == 1
     assert await scalar(engine, "SELECT state FROM orders") == "uncertain"
+
+
+SENDING = "UPDATE attempts SET outcome = 'sending' RETURNING id, order_id, lease_token"
+
+
+async def test_a_first_answer_settles_the_order_as_those_left_it_who_held_it(engine, rails):
+    """The statement began before they had finished, and what it wrote is no less than what they did, and one step more."""
+    await funded(engine)
+    await send(engine, rails)
+    [row] = await rows(engine, SENDING)
+    news = News(attempt_id=row.id, order_id=row.order_id, report=paid("a", DUE), lease=row.lease_token)
+    async with transaction(engine) as connection, asyncio.timeout(SOON_S):
+        await connection.execute(
+            text("UPDATE orders SET version = version + 5, details = CAST(:new AS jsonb)"), {"new": '{"a": 1}'}
+        )
+        telling = asyncio.create_task(tell(engine, [news]))
+        while not await scalar(engine, WAITING):
+            await asyncio.sleep(0.01)
+    assert await telling == 1
+    [order] = await rows(engine, "SELECT id, version, state, details FROM orders")
+    assert (order.state, order.details) == ("paid", {"a": 1})
+    told = "SELECT version FROM order_events WHERE event = 'outcome_paid'"
+    assert await scalar(engine, told) == order.version
+    assert await scalar(engine, "SELECT outcome FROM attempts") == "paid"
+
+
+async def test_a_first_answer_that_another_one_overtook_counts_no_more(engine, rails):
+    """It waits for the order; by then the attempt has been taken over, under a lease of its own."""
+    await funded(engine)
+    await send(engine, rails)
+    [row] = await rows(engine, SENDING)
+    news = News(attempt_id=row.id, order_id=row.order_id, report=paid("a", DUE), lease=row.lease_token)
+    async with transaction(engine) as connection, asyncio.timeout(SOON_S):
+        await connection.execute(text("SELECT FROM orders FOR UPDATE"))
+        telling = asyncio.create_task(tell(engine, [news]))
+        while not await scalar(engine, WAITING):
+            await asyncio.sleep(0.01)
+        await connection.execute(text("UPDATE attempts SET lease_token = lease_token + 1"))
+    assert await telling == 0
+    assert await scalar(engine, "SELECT state FROM orders") == "paying"
+    assert await scalar(engine, "SELECT source FROM attempt_reports") == OLD_LEASE
+
+
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+SOON_S = 20
 
 
 async def test_a_first_answer_leaves_no_row_beside_and_the_same_words_twice_are_kept_once(engine, rails):
