@@ -72,6 +72,9 @@ def stepping(before: str, *, told: str, replayed: str = "false") -> TextClause:
     what the statement selects of `news`, of next and of verdict. `replayed`: SQL whether the move d's cause has acted on its
     order before; false where it is of something that the same transaction has made or changed (the database refuses the
     whole set if it has after all). Its parameters, but for those of `before`: `TABLE` and `now`.
+
+    If it waits for the lock itself, and whoever had it gave the order a quote that is younger than the statement, the
+    database refuses the set: the event has no state that it came from.
     """
     sql = f"""
 WITH {before}, judged AS MATERIALIZED (
@@ -89,9 +92,9 @@ WITH {before}, judged AS MATERIALIZED (
     FROM judged AS j WHERE o.id = j.order_id AND j.verdict = 'stepped'
 ), logged AS (
     INSERT INTO order_events (order_id, version, event, from_state, to_state, cause, data, at, template, postings)
-    SELECT d.order_id, d.version + 1, d.event, d.state, d.next, d.cause, d.data, :now, NULLIF(d.posting, '{P.NONE}'),
-        {postings_sql()}
-    FROM (SELECT j.*, q.* FROM judged AS j JOIN quotes AS q ON q.id = j.quote_id WHERE j.verdict = 'stepped') AS d
+    SELECT d.order_id, d.version + 1, d.event, CASE WHEN d.id = d.quote_id THEN d.state END, d.next, d.cause, d.data, :now,
+        NULLIF(d.posting, '{P.NONE}'), {postings_sql()}
+    FROM (SELECT j.*, q.* FROM judged AS j LEFT JOIN quotes AS q ON q.id = j.quote_id WHERE j.verdict = 'stepped') AS d
 ), alarmed AS (
     INSERT INTO incidents (cause, kind, order_id, detail, opened_at)
     SELECT 'order:' || order_id || ':' || cause, 'illegal_step', order_id,

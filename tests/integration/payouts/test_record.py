@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 from msgspec import structs
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from gateway.db.session import transaction
 from gateway.ledger.post import Entry, Transfer, post
@@ -348,6 +349,24 @@ async def test_a_first_answer_settles_the_order_as_those_left_it_who_held_it(eng
     told = "SELECT version FROM order_events WHERE event = 'outcome_paid'"
     assert await scalar(engine, told) == order.version
     assert await scalar(engine, "SELECT outcome FROM attempts") == "paid"
+
+
+async def test_no_order_steps_by_a_quote_that_the_statement_does_not_see(engine, rails):
+    await funded(engine)
+    await send(engine, rails)
+    [row] = await rows(engine, SENDING)
+    news = News(attempt_id=row.id, order_id=row.order_id, report=paid("a", DUE), lease=row.lease_token)
+    quote = "INSERT INTO quotes SELECT c.* FROM quotes AS q, jsonb_populate_record(q, CAST(:other AS jsonb)) AS c"
+    async with transaction(engine) as connection, asyncio.timeout(SOON_S):
+        await connection.execute(text(quote), {"other": '{"id": "quo_other"}'})
+        await connection.execute(text("UPDATE orders SET quote_id = 'quo_other'"))
+        telling = asyncio.create_task(tell(engine, [news]))
+        while not await scalar(engine, WAITING):
+            await asyncio.sleep(0.01)
+    with pytest.raises(IntegrityError, match="from_state"):
+        await telling
+    assert await tell(engine, [news]) == 1
+    assert await scalar(engine, "SELECT state FROM orders") == "paid"
 
 
 async def test_a_first_answer_that_another_one_overtook_counts_no_more(engine, rails):
