@@ -183,6 +183,16 @@ BUGS = (
         Simulation(1),
     ),
     Planted(
+        "a first answer counts under an old lease too",
+        [Change(f"{PAYOUTS}/record.py", " AND a.lease_token = n.lease\n", "\n")],
+        ["tests/integration/payouts/test_record.py", "-k", "newest_lease"],
+    ),
+    Planted(
+        "an order steps though its quote isn't seen",
+        [Change("gateway/orders/advance.py", "CASE WHEN d.id = d.quote_id THEN d.state END", "d.state")],
+        ["tests/integration/payouts/test_record.py", "-k", "does_not_see"],
+    ),
+    Planted(
         "two workers may claim the same order, and nothing else keeps them apart",
         [
             Change(f"{PAYOUTS}/dispatch.py", "LIMIT l.most FOR UPDATE OF o SKIP LOCKED", "LIMIT l.most"),
