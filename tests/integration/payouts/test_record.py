@@ -330,19 +330,29 @@ async def test_even_a_first_answer_counts_only_under_the_newest_lease_and_for_th
 SENDING = "UPDATE attempts SET outcome = 'sending' RETURNING id, order_id, lease_token"
 
 
-async def test_a_first_answer_settles_the_order_as_those_left_it_who_held_it(engine, rails):
-    """The statement began before they had finished, and what it wrote is no less than what they did, and one step more."""
+async def behind(engine, rails, *deeds):
+    """A first answer that waits for its order, while another transaction does these `deeds`, and when that has ended."""
     await funded(engine)
     await send(engine, rails)
     [row] = await rows(engine, SENDING)
-    news = News(attempt_id=row.id, order_id=row.order_id, report=paid("a", DUE), lease=row.lease_token)
+    news = [News(attempt_id=row.id, order_id=row.order_id, report=paid("a", DUE), lease=row.lease_token)]
     async with transaction(engine) as connection, asyncio.timeout(SOON_S):
-        await connection.execute(
-            text("UPDATE orders SET version = version + 5, details = CAST(:new AS jsonb)"), {"new": '{"a": 1}'}
-        )
-        telling = asyncio.create_task(tell(engine, [news]))
+        await connection.execute(text("SELECT FROM orders FOR UPDATE"))
+        telling = asyncio.create_task(tell(engine, news))
         while not await scalar(engine, WAITING):
             await asyncio.sleep(0.01)
+        for deed in deeds:
+            await connection.exec_driver_sql(deed)
+    return news, telling
+
+
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+SOON_S = 20
+
+
+async def test_a_first_answer_settles_the_order_as_those_left_it_who_held_it(engine, rails):
+    """The statement began before they had finished, and what it wrote is no less than what they did, and one step more."""
+    _, telling = await behind(engine, rails, """UPDATE orders SET version = version + 5, details = '{"a": 1}'""")
     assert await telling == 1
     [order] = await rows(engine, "SELECT id, version, state, details FROM orders")
     assert (order.state, order.details) == ("paid", {"a": 1})
@@ -352,42 +362,20 @@ async def test_a_first_answer_settles_the_order_as_those_left_it_who_held_it(eng
 
 
 async def test_no_order_steps_by_a_quote_that_the_statement_does_not_see(engine, rails):
-    await funded(engine)
-    await send(engine, rails)
-    [row] = await rows(engine, SENDING)
-    news = News(attempt_id=row.id, order_id=row.order_id, report=paid("a", DUE), lease=row.lease_token)
-    quote = "INSERT INTO quotes SELECT c.* FROM quotes AS q, jsonb_populate_record(q, CAST(:other AS jsonb)) AS c"
-    async with transaction(engine) as connection, asyncio.timeout(SOON_S):
-        await connection.execute(text(quote), {"other": '{"id": "quo_other"}'})
-        await connection.execute(text("UPDATE orders SET quote_id = 'quo_other'"))
-        telling = asyncio.create_task(tell(engine, [news]))
-        while not await scalar(engine, WAITING):
-            await asyncio.sleep(0.01)
+    quote = """INSERT INTO quotes SELECT c.* FROM quotes AS q, jsonb_populate_record(q, '{"id": "quo_other"}') AS c"""
+    news, telling = await behind(engine, rails, quote, "UPDATE orders SET quote_id = 'quo_other'")
     with pytest.raises(IntegrityError, match="from_state"):
         await telling
-    assert await tell(engine, [news]) == 1
+    assert await tell(engine, news) == 1
     assert await scalar(engine, "SELECT state FROM orders") == "paid"
 
 
 async def test_a_first_answer_that_another_one_overtook_counts_no_more(engine, rails):
-    """It waits for the order; by then the attempt has been taken over, under a lease of its own."""
-    await funded(engine)
-    await send(engine, rails)
-    [row] = await rows(engine, SENDING)
-    news = News(attempt_id=row.id, order_id=row.order_id, report=paid("a", DUE), lease=row.lease_token)
-    async with transaction(engine) as connection, asyncio.timeout(SOON_S):
-        await connection.execute(text("SELECT FROM orders FOR UPDATE"))
-        telling = asyncio.create_task(tell(engine, [news]))
-        while not await scalar(engine, WAITING):
-            await asyncio.sleep(0.01)
-        await connection.execute(text("UPDATE attempts SET lease_token = lease_token + 1"))
+    """By the time that it has the order, the attempt has been taken over, under a lease of its own."""
+    _, telling = await behind(engine, rails, "UPDATE attempts SET lease_token = lease_token + 1")
     assert await telling == 0
     assert await scalar(engine, "SELECT state FROM orders") == "paying"
     assert await scalar(engine, "SELECT source FROM attempt_reports") == OLD_LEASE
-
-
-WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-SOON_S = 20
 
 
 async def test_a_first_answer_leaves_no_row_beside_and_the_same_words_twice_are_kept_once(engine, rails):
