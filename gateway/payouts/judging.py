@@ -31,7 +31,7 @@ class News(msgspec.Struct, frozen=True, kw_only=True):
     report: Report
     lease: int | None = None
     order_id: str | None = None
-    """Its order, if it is known already."""
+    """Its order, where this is the first answer to a sending."""
     source: str = "rail"
     """Whose word it is: rail, operator, statement."""
 

@@ -265,11 +265,7 @@ async def _write(
     async with transaction(engine, point="poll.record") as connection:
         locked = await connection.execute(_LOCK, {"ids": [item.attempt_id for item, _ in answers]})
         rung = {row.id for row in locked if row.rung}
-        news = [
-            News(attempt_id=item.attempt_id, order_id=item.order_id, report=report, lease=item.lease)
-            for item, report in answers
-            if report
-        ]
+        news = [News(attempt_id=item.attempt_id, report=report, lease=item.lease) for item, report in answers if report]
         await record(connection, news=news, now=now, capabilities=rails.capabilities)
         doubts = [
             _attempt_alarm(item, f"doubt:{item.lease}", "closed_payout_doubted")

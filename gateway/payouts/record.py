@@ -43,7 +43,7 @@ async def record(
     News under an old lease only is kept: a newer holder speaks for the attempt. `capabilities` of the rails tell how long
     payments are watched that may come back.
     """
-    plain = [item for item in news if item.order_id and item.lease is not None and item.report.outcome is Outcome.PAID]
+    plain = [item for item in news if item.order_id and item.lease is not None and _pays(item.report)]
     settled = await _settle(connection, plain, now=now, capabilities=capabilities or {}) if plain else frozenset()
     changed = len(settled)
     rest = [item for item in news if item.attempt_id not in settled] if settled else news
@@ -51,6 +51,10 @@ async def record(
         wave, rest = await _wave(connection, rest)
         changed += await _record(connection, wave, now=now, capabilities=capabilities or {})
     return changed
+
+
+def _pays(report: Report) -> bool:
+    return report.outcome is Outcome.PAID and report.delivered is not None
 
 
 # Nearly all: the first answer to a sending says that just what was ordered is paid. The orders are locked first, in the
